@@ -1,0 +1,236 @@
+// Package render builds the objects of one Kustomization from a tree, in the
+// steps in which kustomize-controller does: generate, build, substitute,
+// label, normalise.
+package render
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	securejoin "github.com/cyphar/filepath-securejoin"
+	cliobject "github.com/fluxcd/cli-utils/pkg/object"
+	"github.com/fluxcd/pkg/kustomize"
+	securefs "github.com/fluxcd/pkg/kustomize/filesys"
+	"github.com/fluxcd/pkg/sourceignore"
+	"github.com/fluxcd/pkg/ssa"
+	"github.com/fluxcd/pkg/ssa/normalize"
+	"github.com/fluxcd/pkg/ssa/utils"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/api/resmap"
+
+	"github.com/fluxjob/kubectl-fluxjob/pkg/manifest"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
+)
+
+// The labels by which the controller marks what a Kustomization owns.
+const (
+	OwnerName      = "kustomize.toolkit.fluxcd.io/name"
+	OwnerNamespace = "kustomize.toolkit.fluxcd.io/namespace"
+)
+
+// Rendered is what a Kustomization wants the cluster to hold.
+type Rendered struct {
+	// Objects stand in the order in which the controller applies them within
+	// a stage.
+	Objects []*unstructured.Unstructured
+	// Secrets are values that came from a Secret through substitution and may
+	// stand anywhere in Objects.
+	Secrets []string
+}
+
+// Error is a failed render with the reason the controller would give.
+type Error struct {
+	// Reason is one of the reasons of plan.Problem.
+	Reason string
+	Err    error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Renderer renders Kustomizations.
+type Renderer struct {
+	Vars Vars
+}
+
+// Render returns the objects of k as they stand in the tree at root. A failure
+// is an *Error; its text may quote one of the Secrets that are returned even
+// then.
+func (r *Renderer) Render(ctx context.Context, k *manifest.Kustomization, root string) (*Rendered, error) {
+	dir, err := locate(root, k.Spec.Path)
+	if err != nil {
+		return nil, &Error{plan.ArtifactFailed, err}
+	}
+	rendered := &Rendered{}
+	if err := r.build(ctx, k, root, dir, rendered); err != nil {
+		return &Rendered{Secrets: rendered.Secrets}, &Error{plan.BuildFailed, err}
+	}
+	return rendered, nil
+}
+
+// locate returns the directory of path, confined to root.
+func locate(root, path string) (string, error) {
+	dir, err := securejoin.SecureJoin(root, path)
+	if err != nil {
+		return "", fmt.Errorf("kustomization path %q: %w", path, err)
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", fmt.Errorf("kustomization path not found: %s has no folder %q", root, path)
+	case err != nil:
+		return "", fmt.Errorf("kustomization path: %w", err)
+	case !info.IsDir():
+		return "", fmt.Errorf("kustomization path %q is not a folder of %s", path, root)
+	}
+	return dir, nil
+}
+
+func (r *Renderer) build(ctx context.Context, k *manifest.Kustomization, root, dir string, rendered *Rendered) error {
+	resources, err := buildDir(k, root, dir)
+	if err != nil {
+		return err
+	}
+	if rendered.Secrets, err = r.substitute(ctx, k, resources); err != nil {
+		return err
+	}
+	out, err := resources.AsYaml()
+	if err != nil {
+		return fmt.Errorf("kustomize build: %w", err)
+	}
+	objects, err := utils.ReadObjects(bytes.NewReader(out))
+	if err != nil {
+		return fmt.Errorf("read the built objects: %w", err)
+	}
+	for _, o := range objects {
+		// Normalising drops the marks of SOPS from built-in kinds.
+		if encrypted(o) {
+			return fmt.Errorf("%s is encrypted with SOPS, which this version cannot decrypt", utils.FmtUnstructured(o))
+		}
+	}
+	utils.SetCommonMetadata(objects, map[string]string{OwnerName: k.Name, OwnerNamespace: k.Namespace}, nil)
+	if err := normalize.UnstructuredList(objects); err != nil {
+		return fmt.Errorf("normalise the built objects: %w", err)
+	}
+	if meta := k.Spec.CommonMetadata; meta != nil {
+		utils.SetCommonMetadata(objects, meta.Labels, meta.Annotations)
+	}
+	for _, o := range objects {
+		if utils.IsCRD(o) {
+			utils.RemoveCABundleFromCRD(o)
+		}
+	}
+	sort.Sort(ssa.SortableUnstructureds(objects))
+	rendered.Objects = objects
+	return nil
+}
+
+// buildDir runs kustomize over dir with the fields of k merged into its
+// kustomization.yaml, confined to root and without writing to the disk.
+func buildDir(k *manifest.Kustomization, root, dir string) (resmap.ResMap, error) {
+	generator := kustomize.NewGenerator(root, *k.Raw)
+	if !hasKustomization(dir) {
+		// The scan for manifests would find what the artifact leaves out.
+		generator = kustomize.NewGeneratorWithIgnore(root, artifactExcludes(), *k.Raw)
+	}
+	data, file, _, err := generator.GenerateManifest(dir)
+	if err != nil {
+		return nil, fmt.Errorf("generate kustomization.yaml: %w", err)
+	}
+	disk, err := securefs.MakeFsOnDiskSecureBuild(root)
+	if err != nil {
+		return nil, fmt.Errorf("confine the build to %s: %w", root, err)
+	}
+	resources, err := kustomize.Build(overlay{disk, file, data}, dir)
+	if err != nil {
+		return nil, fmt.Errorf("kustomize build failed: %w", err)
+	}
+	for _, res := range resources.Resources() {
+		if res.GetName() == "" || res.GetKind() == "" || res.GetApiVersion() == "" {
+			return nil, fmt.Errorf("an object has no name, kind or apiVersion: %q %q %q", res.GetApiVersion(), res.GetKind(), res.GetName())
+		}
+	}
+	return resources, nil
+}
+
+// artifactExcludes returns what source-controller leaves out of every
+// artifact, one pattern a line.
+func artifactExcludes() string {
+	all := []string{sourceignore.ExcludeVCS, sourceignore.ExcludeExt, sourceignore.ExcludeCI, sourceignore.ExcludeExtra}
+	return strings.ReplaceAll(strings.Join(all, ","), ",", "\n")
+}
+
+func hasKustomization(dir string) bool {
+	for _, name := range konfig.RecognizedKustomizationFileNames() {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && !info.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+// encrypted says whether the object still holds SOPS ciphertext.
+func encrypted(u *unstructured.Unstructured) bool {
+	if _, found, _ := unstructured.NestedString(u.Object, "sops", "mac"); found {
+		return true
+	}
+	if !utils.IsSecret(u) {
+		return false
+	}
+	const mark = "ENC[AES256_GCM,"
+	data, _, _ := unstructured.NestedStringMap(u.Object, "data")
+	for _, value := range data {
+		if plain, err := base64.StdEncoding.DecodeString(value); err == nil && bytes.Contains(plain, []byte(mark)) {
+			return true
+		}
+	}
+	text, _, _ := unstructured.NestedStringMap(u.Object, "stringData")
+	for _, value := range text {
+		if strings.Contains(value, mark) {
+			return true
+		}
+	}
+	return false
+}
+
+// Stage returns the stage in which the controller applies u, from 1: cluster
+// definitions, classes, everything else (fluxcd/pkg/ssa ApplyAllStaged).
+func Stage(u *unstructured.Unstructured) int {
+	switch {
+	case utils.IsClusterDefinition(u):
+		return 1
+	case utils.IsClassDefinition(u):
+		return 2
+	}
+	return 3
+}
+
+// SortRefs brings refs into the order in which the controller applies.
+func SortRefs(refs []object.Ref) {
+	slices.SortStableFunc(refs, func(a, b object.Ref) int {
+		pair := ssa.SortableMetas{metaOf(a), metaOf(b)}
+		switch {
+		case pair.Less(0, 1):
+			return -1
+		case pair.Less(1, 0):
+			return 1
+		}
+		return 0
+	})
+}
+
+func metaOf(r object.Ref) cliobject.ObjMetadata {
+	return cliobject.ObjMetadata{Namespace: r.Namespace, Name: r.Name, GroupKind: r.GVK().GroupKind()}
+}
