@@ -1,0 +1,317 @@
+// Package planner composes reading, rendering and comparing into one plan.
+package planner
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/diff"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/graph"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/manifest"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/render"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/source"
+)
+
+// Request is what is to be planned.
+type Request struct {
+	// Kustomizations are all that are known, in the order in which they were
+	// found.
+	Kustomizations []*manifest.Kustomization
+	// Names select among them, as NAME or NAMESPACE/NAME; none selects all.
+	// What a selected one depends on comes along.
+	Names []string
+	// Sources finds the tree of each source.
+	Sources *source.Local
+	// Replace names Jobs that are to be recreated whether they changed or not,
+	// as NAME or NAMESPACE/NAME.
+	Replace []string
+	// Concurrency bounds how many objects are compared at once.
+	Concurrency int
+}
+
+// Result is a plan with what it speaks of.
+type Result struct {
+	Plan *plan.Plan
+	// Desired holds the rendered objects by their digest, Change.Desired.
+	Desired map[string]*unstructured.Unstructured
+	// Items holds, step by step and change by change, the states before and
+	// after.
+	Items [][]diff.Item
+	// Mask knows the secret values that the rendered objects hold.
+	Mask diff.Mask
+}
+
+// Planner makes plans for one cluster.
+type Planner struct {
+	Client *cluster.Client
+}
+
+// step is one Kustomization on its way to a plan.Step.
+type step struct {
+	k       *manifest.Kustomization
+	key     object.Key
+	plan    plan.Step
+	objects []*unstructured.Unstructured
+	secrets []string
+	mask    diff.Mask
+	items   []diff.Item
+}
+
+// Plan makes the plan. An error means that there is no plan at all; what goes
+// wrong with one Kustomization or one object stands in the plan instead.
+func (p *Planner) Plan(ctx context.Context, req Request) (*Result, error) {
+	info, err := p.Client.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster: %w", err)
+	}
+	steps, order, err := arrange(req)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.render(ctx, req, steps); err != nil {
+		return nil, err
+	}
+	warnings := p.place(steps)
+	requested, err := requestedJobs(req.Replace, steps)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.compare(ctx, steps, order, requested, req.Concurrency); err != nil {
+		return nil, err
+	}
+	result := &Result{
+		Plan:    &plan.Plan{Created: time.Now().UTC().Truncate(time.Second), Cluster: info, Warnings: warnings, Steps: []plan.Step{}},
+		Desired: map[string]*unstructured.Unstructured{},
+	}
+	var secrets []string
+	for _, s := range steps {
+		secrets = append(append(secrets, s.secrets...), secretData(s.objects)...)
+		s.plan.Changes = []plan.Change{}
+		for _, item := range s.items {
+			s.plan.Changes = append(s.plan.Changes, item.Change)
+		}
+		if s.plan.Held() {
+			s.plan.HoldsBack = order.Dependents(s.key)
+		}
+		for _, o := range s.objects {
+			result.Desired[object.Digest(o)] = o
+		}
+		result.Plan.Steps = append(result.Plan.Steps, s.plan)
+		result.Items = append(result.Items, s.items)
+	}
+	result.Mask = diff.NewMask(secrets)
+	result.Plan.Requests = p.Client.Requests()
+	return result, result.Plan.Finish()
+}
+
+// arrange returns the selected Kustomizations with all that they depend on, in
+// the order of their waves.
+func arrange(req Request) ([]*step, *graph.Graph[object.Key], error) {
+	known := map[object.Key]*manifest.Kustomization{}
+	for _, k := range req.Kustomizations {
+		known[k.Key()] = k
+	}
+	selected, err := selection(req, known)
+	if err != nil {
+		return nil, nil, err
+	}
+	deps := map[object.Key][]object.Key{}
+	for key, k := range known {
+		deps[key] = dependencies(k)
+	}
+	whole := graph.New(keys(known), deps, object.Key.Compare)
+	chosen := slices.Clone(selected)
+	for _, key := range selected {
+		chosen = append(chosen, whole.Dependencies(key)...)
+	}
+	order := graph.New(chosen, deps, object.Key.Compare)
+	waves, err := order.Levels()
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: none of these Kustomizations could ever be reconciled", err)
+	}
+	var steps []*step
+	for wave, members := range waves {
+		for _, key := range members {
+			steps = append(steps, newStep(known[key], wave, known))
+		}
+	}
+	return steps, order, nil
+}
+
+func selection(req Request, known map[object.Key]*manifest.Kustomization) ([]object.Key, error) {
+	if len(req.Names) == 0 {
+		return keys(known), nil
+	}
+	var selected []object.Key
+	var errs []error
+	for _, name := range req.Names {
+		found := false
+		for key := range known {
+			if name == key.Name || name == key.String() {
+				selected, found = append(selected, key), true
+			}
+		}
+		if !found {
+			errs = append(errs, fmt.Errorf("no Kustomization %q among those read: %s", name, list(keys(known))))
+		}
+	}
+	return selected, errors.Join(errs...)
+}
+
+func newStep(k *manifest.Kustomization, wave int, known map[object.Key]*manifest.Kustomization) *step {
+	s := &step{k: k, key: k.Key()}
+	ref := sourceOf(k)
+	s.plan = plan.Step{
+		Kustomization: s.key,
+		DependsOn:     append([]object.Key{}, dependencies(k)...),
+		Wave:          wave,
+		Source:        plan.Source{Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name},
+		Wait:          waitOf(k),
+		Inventory:     plan.Inventory{Prune: k.Spec.Prune},
+	}
+	for _, d := range s.plan.DependsOn {
+		if known[d] == nil {
+			s.fail(plan.DependencyNotReady, fmt.Sprintf("dependency '%s' not found among the Kustomizations read: add its file with -f", d))
+		}
+	}
+	if field := unsupported(k); field != "" {
+		s.fail(plan.NotSupported, field+" is not supported yet: without it the plan would not be what Flux does")
+	}
+	return s
+}
+
+// fail records the first problem of a step; later ones follow from it.
+func (s *step) fail(reason, message string) {
+	if s.plan.Problem == nil {
+		s.plan.Problem = &plan.Problem{Reason: reason, Message: s.mask.Text(message)}
+	}
+}
+
+// unsupported names the first field of k that changes what the controller does
+// and that is not followed here.
+func unsupported(k *manifest.Kustomization) string {
+	switch {
+	case k.Spec.KubeConfig != nil:
+		return "spec.kubeConfig"
+	case len(k.Spec.Ignore) > 0:
+		return "spec.ignore"
+	case len(k.Spec.HealthCheckExprs) > 0:
+		return "spec.healthCheckExprs"
+	}
+	for _, d := range k.Spec.DependsOn {
+		if d.ReadyExpr != "" {
+			return "spec.dependsOn[" + d.Name + "].readyExpr"
+		}
+	}
+	return ""
+}
+
+func dependencies(k *manifest.Kustomization) []object.Key {
+	var deps []object.Key
+	for _, d := range k.Spec.DependsOn {
+		deps = append(deps, object.Key{Namespace: cmp.Or(d.Namespace, k.Namespace), Name: d.Name})
+	}
+	return deps
+}
+
+func sourceOf(k *manifest.Kustomization) source.Ref {
+	return source.Ref{Kind: k.Spec.SourceRef.Kind, Namespace: cmp.Or(k.Spec.SourceRef.Namespace, k.Namespace), Name: k.Spec.SourceRef.Name}
+}
+
+func waitOf(k *manifest.Kustomization) plan.Wait {
+	w := plan.Wait{All: k.Spec.Wait, TimeoutSeconds: k.GetTimeout().Seconds()}
+	if w.All {
+		return w
+	}
+	for _, h := range k.Spec.HealthChecks {
+		apiVersion := cmp.Or(h.APIVersion, "apps/v1")
+		group, version, grouped := strings.Cut(apiVersion, "/")
+		if !grouped {
+			group, version = "", apiVersion
+		}
+		w.HealthChecks = append(w.HealthChecks, object.Ref{Group: group, Version: version, Kind: h.Kind, Namespace: h.Namespace, Name: h.Name})
+	}
+	return w
+}
+
+// render fills in the objects of every step, side by side.
+func (p *Planner) render(ctx context.Context, req Request, steps []*step) error {
+	renderer := &render.Renderer{Vars: p.Client}
+	var group errgroup.Group
+	group.SetLimit(req.Concurrency)
+	for _, s := range steps {
+		group.Go(func() error {
+			tree, err := req.Sources.Resolve(sourceOf(s.k))
+			if err != nil {
+				s.fail(plan.ArtifactFailed, err.Error())
+				return nil
+			}
+			s.plan.Source.LocalDir, s.plan.Source.Revision = tree.Dir, tree.Revision
+			rendered, err := renderer.Render(ctx, s.k, tree.Dir)
+			if rendered != nil {
+				s.objects, s.secrets, s.mask = rendered.Objects, rendered.Secrets, diff.NewMask(rendered.Secrets)
+			}
+			if failed, is := errors.AsType[*render.Error](err); is {
+				s.fail(failed.Reason, failed.Error()+hint(failed, sourceOf(s.k)))
+			}
+			return ctx.Err()
+		})
+	}
+	return group.Wait()
+}
+
+// hint says what to do about a tree that is not the one of the source.
+func hint(failed *render.Error, ref source.Ref) string {
+	if failed.Reason != plan.ArtifactFailed {
+		return ""
+	}
+	return fmt.Sprintf("; if %s has another tree, say --local-source %s/%s=DIR", ref, ref.Namespace, ref.Name)
+}
+
+// secretData returns the values of the rendered Secrets that are long enough
+// to be recognised in other text.
+func secretData(objects []*unstructured.Unstructured) []string {
+	const recognisable = 8
+	var values []string
+	for _, o := range objects {
+		if !object.RefOf(o).IsSecret() {
+			continue
+		}
+		data, _, _ := unstructured.NestedStringMap(o.Object, "data")
+		for _, encoded := range data {
+			if plain, err := base64.StdEncoding.DecodeString(encoded); err == nil && len(plain) >= recognisable {
+				values = append(values, string(plain))
+			}
+		}
+	}
+	return values
+}
+
+func keys(m map[object.Key]*manifest.Kustomization) []object.Key {
+	var all []object.Key
+	for k := range m {
+		all = append(all, k)
+	}
+	slices.SortFunc(all, object.Key.Compare)
+	return all
+}
+
+func list(all []object.Key) string {
+	names := make([]string, len(all))
+	for i, k := range all {
+		names[i] = k.String()
+	}
+	return strings.Join(names, ", ")
+}
