@@ -1,0 +1,192 @@
+package execute
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/health"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/report"
+)
+
+const (
+	// logLines is how much of a failed container's log is shown.
+	logLines = 20
+	// logGrace is how long the end of a log may come after the end of its Job.
+	logGrace = 5 * time.Second
+)
+
+// jobFailed tells why a Job failed, from its pods' containers and their logs,
+// and returns the error of the step.
+func (s *stepRun) jobFailed(ctx context.Context, t target, uid string, state health.State, seconds float64) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logGrace)
+	defer cancel()
+	message := state.Message
+	if t.job.Action == plan.Unchanged && !t.job.Job.WillRun && t.job.Job.Last == plan.Failed {
+		message = "stays failed, it is unchanged and does not run again: " + message
+	}
+	pods, err := s.cluster.Pods(ctx, t.ref.Namespace, uid)
+	if err != nil {
+		s.emit(report.Event{Type: report.Notice, Object: &t.ref, UID: uid, Message: err.Error()})
+	}
+	if pod, failed := lastFailed(pods); pod != nil {
+		for _, c := range failed {
+			message += fmt.Sprintf("; container %s of pod %s: exit code %d (%s)", c.Name, c.Pod, c.ExitCode, c.Reason)
+			s.showTail(ctx, t.ref, uid, pod, c)
+		}
+	}
+	s.emit(report.Event{Type: report.JobFailed, Object: &t.ref, UID: uid, Message: message, Seconds: seconds})
+	return fmt.Errorf("%s failed", t.ref)
+}
+
+// lastFailed returns the youngest pod in which a container failed.
+func lastFailed(pods []corev1.Pod) (*corev1.Pod, []cluster.Container) {
+	for i := len(pods) - 1; i >= 0; i-- {
+		var failed []cluster.Container
+		for _, c := range cluster.Containers(&pods[i]) {
+			if c.Failed() {
+				failed = append(failed, c)
+			}
+		}
+		if len(failed) > 0 {
+			return &pods[i], failed
+		}
+	}
+	return nil, nil
+}
+
+// showTail shows the last lines of a failed container. With LogsAll they were
+// shown before.
+func (s *stepRun) showTail(ctx context.Context, ref object.Ref, uid string, pod *corev1.Pod, c cluster.Container) {
+	if s.opts.Logs != LogsFailed {
+		return
+	}
+	tail, err := s.cluster.LogTail(ctx, pod, c.Name, logLines)
+	if err != nil {
+		tail = fmt.Sprintf("(the log cannot be read: %v)", err)
+	}
+	for line := range strings.Lines(tail) {
+		s.logLine(ref, uid, c.Pod, c.Name, line)
+	}
+}
+
+func (s *stepRun) logLine(ref object.Ref, uid, pod, container, line string) {
+	s.emit(report.Event{Type: report.JobLog, Object: &ref, UID: uid, Message: fmt.Sprintf("%s/%s: %s", pod, container, strings.TrimRight(line, "\r\n"))})
+}
+
+// logStreams are the logs of one Job that are being followed. A nil one follows
+// nothing.
+type logStreams struct {
+	step *stepRun
+	ref  object.Ref
+	uid  string
+
+	// cancel ends all streams, noMore only the search for new ones.
+	cancel, noMore context.CancelFunc
+	watching       chan struct{}
+	// followed is used by the watching goroutine, and by finish after it.
+	followed map[string]bool
+	streams  sync.WaitGroup
+}
+
+// streamLogs follows the logs of all containers of the Job, with LogsAll. The
+// streams outlive ctx, so that what was written before its end is still shown.
+func (s *stepRun) streamLogs(ctx context.Context, ref object.Ref, uid string) *logStreams {
+	if s.opts.Logs != LogsAll {
+		return nil
+	}
+	l := &logStreams{step: s, ref: ref, uid: uid, followed: map[string]bool{}, watching: make(chan struct{})}
+	ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	watching, noMore := context.WithCancel(ctx)
+	l.noMore = noMore
+	seen, err := s.cluster.WatchPods(watching, ref.Namespace, uid)
+	if err != nil {
+		s.emit(report.Event{Type: report.Notice, Object: &ref, UID: uid, Message: "its logs cannot be followed: " + err.Error()})
+		close(l.watching)
+		return l
+	}
+	go func() {
+		defer close(l.watching)
+		for {
+			select {
+			case <-watching.Done():
+				return
+			case next := <-seen:
+				var pod corev1.Pod
+				if next.Err == nil && runtime.DefaultUnstructuredConverter.FromUnstructured(next.Object.Object, &pod) == nil {
+					l.follow(ctx, &pod)
+				}
+			}
+		}
+	}()
+	return l
+}
+
+// follow begins to show the log of every container of the pod that has one.
+func (l *logStreams) follow(ctx context.Context, pod *corev1.Pod) {
+	for _, c := range cluster.Containers(pod) {
+		if name := fmt.Sprintf("%s/%s/%d", c.Pod, c.Name, c.Restarts); c.Started && !l.followed[name] {
+			l.followed[name] = true
+			l.streams.Go(func() { l.copy(ctx, c) })
+		}
+	}
+}
+
+// finish waits until everything that the Job's pods wrote has been shown, but
+// not for long.
+func (l *logStreams) finish(ctx context.Context) {
+	if l == nil {
+		return
+	}
+	l.noMore()
+	<-l.watching
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logGrace)
+	defer cancel()
+	if pods, err := l.step.cluster.Pods(ctx, l.ref.Namespace, l.uid); err == nil {
+		for i := range pods {
+			l.follow(ctx, &pods[i])
+		}
+	}
+	late := time.AfterFunc(logGrace, l.cancel)
+	defer late.Stop()
+	l.streams.Wait()
+}
+
+// stop ends following at once.
+func (l *logStreams) stop() {
+	if l == nil {
+		return
+	}
+	l.cancel()
+	<-l.watching
+	l.streams.Wait()
+}
+
+func (l *logStreams) copy(ctx context.Context, c cluster.Container) {
+	stream, err := l.step.cluster.LogStream(ctx, l.ref.Namespace, c.Pod, c.Name)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.step.logLine(l.ref, l.uid, c.Pod, c.Name, fmt.Sprintf("(the log cannot be read: %v)", err))
+		}
+		return
+	}
+	defer func() { _ = stream.Close() }()
+	for lines := bufio.NewReader(stream); ; {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			l.step.logLine(l.ref, l.uid, c.Pod, c.Name, line)
+		}
+		if err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,304 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/health"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/report"
+)
+
+// target is one object that is waited for.
+type target struct {
+	ref object.Ref
+	// object is the state known so far, or nil.
+	object *unstructured.Unstructured
+	// job is set where the Job's own end counts, and not Flux's reading of it.
+	job *plan.Change
+	// absentIsDone says that the object counts as healthy when it is gone, as
+	// the controller has it for Jobs with a TTL.
+	absentIsDone bool
+}
+
+// follows says whether the step waits for the end of this Job itself. Under
+// WaitFlux Jobs are read as the controller reads them.
+func (s *stepRun) follows(c *plan.Change) bool {
+	if c.Job == nil || s.opts.Wait == WaitFlux {
+		return false
+	}
+	switch c.Action {
+	case plan.Create, plan.Recreate, plan.Update:
+		return true
+	case plan.Unchanged:
+		// What was complete when the plan was made stays so.
+		return c.Job.Last != plan.Complete
+	case plan.Delete, plan.Skip, plan.Blocked, plan.Unknown:
+	}
+	return false
+}
+
+func (s *stepRun) timeout() time.Duration {
+	if s.opts.Timeout > 0 {
+		return s.opts.Timeout
+	}
+	return time.Duration(s.step.Wait.TimeoutSeconds * float64(time.Second))
+}
+
+// wait waits for all that the step owes its dependents.
+func (s *stepRun) wait(ctx context.Context) error {
+	return s.waitFor(ctx, s.targets(), s.timeout())
+}
+
+// targets lists what is waited for: the Jobs, and what spec.wait or
+// spec.healthChecks ask for.
+func (s *stepRun) targets() []target {
+	var targets []target
+	followed := map[string]bool{}
+	for i := range s.step.Changes {
+		c := &s.step.Changes[i]
+		id := c.Object.ID()
+		switch {
+		case c.Action == plan.Delete || c.Action == plan.Skip || c.Reason.Code == plan.Pruned:
+		case s.follows(c):
+			followed[id] = true
+			targets = append(targets, target{ref: c.Object, object: s.applied[id], job: c})
+		case (s.step.Wait.All || s.opts.Wait == WaitAll) && !s.isSelf(c.Object):
+			followed[id] = true
+			targets = append(targets, target{ref: c.Object, object: s.applied[id], absentIsDone: s.hasTTL(c)})
+		}
+	}
+	for _, ref := range s.step.Wait.HealthChecks {
+		if !followed[ref.ID()] && !s.isSelf(ref) {
+			targets = append(targets, target{ref: ref, object: s.applied[ref.ID()]})
+		}
+	}
+	return targets
+}
+
+// isSelf says whether ref is the step's own Kustomization, which the
+// controller does not wait for.
+func (s *stepRun) isSelf(ref object.Ref) bool {
+	return ref.Kind == "Kustomization" && ref.Key() == s.step.Kustomization
+}
+
+func (s *stepRun) hasTTL(c *plan.Change) bool {
+	desired := s.desired[c.Desired]
+	if desired == nil || c.Job == nil {
+		return false
+	}
+	_, found, _ := unstructured.NestedFieldNoCopy(desired.Object, "spec", "ttlSecondsAfterFinished")
+	return found
+}
+
+// waitFor waits for all targets at once. The first that fails ends the wait.
+func (s *stepRun) waitFor(ctx context.Context, targets []target, timeout time.Duration) error {
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	errs := make([]error, len(targets))
+	var all sync.WaitGroup
+	for i, t := range targets {
+		all.Go(func() {
+			if errs[i] = s.waitForOne(bounded, t); errs[i] != nil && bounded.Err() == nil {
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	return s.verdict(ctx, errs, timeout)
+}
+
+// errWaiting is the error of a target that was still on its way when the wait
+// ended.
+type errWaiting struct {
+	ref   object.Ref
+	state string
+}
+
+func (e *errWaiting) Error() string { return e.ref.String() + ": " + e.state }
+
+// verdict sums up how a wait ended: by failures, by an interrupt, or by its
+// timeout.
+func (s *stepRun) verdict(ctx context.Context, errs []error, timeout time.Duration) error {
+	var failed []error
+	var waiting []string
+	for _, err := range errs {
+		if still, waits := errors.AsType[*errWaiting](err); waits {
+			waiting = append(waiting, still.Error())
+		} else if err != nil {
+			failed = append(failed, err)
+		}
+	}
+	switch {
+	case len(failed) > 0:
+		return errors.Join(failed...)
+	case len(waiting) == 0:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w; in flight, and going on in the cluster: %s", errInterrupted, strings.Join(waiting, "; "))
+	}
+	return fmt.Errorf("%w after %s waiting for %s; --timeout waits longer", errTimeout, timeout, strings.Join(waiting, "; "))
+}
+
+func (s *stepRun) waitForOne(ctx context.Context, t target) error {
+	if t.job != nil {
+		return s.followJob(ctx, t)
+	}
+	return s.healthy(ctx, t)
+}
+
+// healthy waits until the object is healthy by the controller's rules.
+func (s *stepRun) healthy(ctx context.Context, t target) error {
+	if t.object == nil {
+		if live, err := s.cluster.Get(ctx, t.ref); err == nil {
+			t.object = live
+		}
+	}
+	state := "not found"
+	if t.object != nil {
+		now := health.Flux(t.object)
+		if now.Phase == health.Done {
+			return nil
+		}
+		state = now.Message
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	seen, err := s.cluster.Watch(ctx, t.ref)
+	if err != nil {
+		return s.ended(ctx, t.ref, state, err)
+	}
+	if t.object == nil && t.absentIsDone {
+		return nil
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return &errWaiting{t.ref, state}
+		case next := <-seen:
+			switch {
+			case next.Err != nil:
+				return next.Err
+			case next.Deleted && t.absentIsDone:
+				return nil
+			case next.Deleted:
+				state = "not found"
+				continue
+			}
+			now := health.Flux(next.Object)
+			switch now.Phase {
+			case health.Done, health.Suspended:
+				return nil
+			case health.Failed:
+				return fmt.Errorf("%s failed: %s", t.ref, now.Message)
+			case health.Progressing:
+				state = now.Message
+			}
+		}
+	}
+}
+
+// ended tells an error that the end of ctx caused from one of its own.
+func (*stepRun) ended(ctx context.Context, ref object.Ref, state string, err error) error {
+	if ctx.Err() != nil {
+		return &errWaiting{ref, state}
+	}
+	return err
+}
+
+// followJob waits for the end of one Job, tells of it, and shows its logs.
+func (s *stepRun) followJob(ctx context.Context, t target) error {
+	if err := s.confirmJob(ctx, &t); err != nil {
+		return err
+	}
+	uid := string(t.object.GetUID())
+	start := time.Now()
+	logs := s.streamLogs(ctx, t.ref, uid)
+	defer logs.stop()
+	state, running := "not seen yet", false
+	for {
+		var next cluster.Seen
+		select {
+		case <-ctx.Done():
+			return &errWaiting{t.ref, state}
+		case next = <-s.jobs[t.ref.ID()]:
+		}
+		if next.Err != nil {
+			return next.Err
+		}
+		if string(next.Object.GetUID()) != uid || next.Object.GetGeneration() < t.object.GetGeneration() {
+			continue
+		}
+		now := health.Job(next.Object)
+		state = now.Message
+		if !running && !next.Deleted && now.Phase != health.Suspended {
+			running = s.jobBegan(t, uid, now, began(next.Object))
+		}
+		switch {
+		case now.Phase == health.Done:
+			logs.finish(ctx)
+			if running {
+				s.emit(report.Event{Type: report.JobComplete, Object: &t.ref, UID: uid, Seconds: since(start)})
+			}
+			return nil
+		case now.Phase == health.Suspended:
+			s.emit(report.Event{Type: report.Notice, Object: &t.ref, UID: uid, Message: "the Job is suspended, it has not run"})
+			return nil
+		case now.Phase == health.Failed:
+			logs.finish(ctx)
+			return s.jobFailed(ctx, t, uid, now, since(start))
+		case next.Deleted:
+			s.emit(report.Event{Type: report.JobFailed, Object: &t.ref, UID: uid, Message: "it vanished before its end was seen", Seconds: since(start)})
+			return fmt.Errorf("%s vanished before its end was seen: whether it ran is unknown", t.ref)
+		}
+	}
+}
+
+// jobBegan tells once that a Job has begun, or that it still runs from before;
+// it answers whether it told.
+func (s *stepRun) jobBegan(t target, uid string, now health.State, began bool) bool {
+	switch {
+	case t.job.Job.WillRun && began:
+		s.emit(report.Event{Type: report.JobStarted, Object: &t.ref, UID: uid})
+		return true
+	case !t.job.Job.WillRun && now.Phase == health.Progressing:
+		s.emit(report.Event{Type: report.Notice, Object: &t.ref, UID: uid, Message: "still runs from before, waiting for its end: " + now.Message})
+		return true
+	}
+	return false
+}
+
+// confirmJob makes sure that an unchanged Job is still the one that the plan
+// saw, and takes its present state as the one to go on from. A Job that was
+// just written is known.
+func (s *stepRun) confirmJob(ctx context.Context, t *target) error {
+	if t.object != nil {
+		return nil
+	}
+	live, err := s.cluster.Get(ctx, t.ref)
+	switch {
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("%s vanished since the plan was made: plan again", t.ref)
+	case err != nil:
+		return s.ended(ctx, t.ref, "not seen yet", s.refused("read", t.ref, err))
+	case string(live.GetUID()) != t.job.Live.UID:
+		return replaced(t.job)
+	}
+	t.object = live
+	return nil
+}
+
+// began says whether the Job controller has taken up the Job.
+func began(job *unstructured.Unstructured) bool {
+	start, _, _ := unstructured.NestedString(job.Object, "status", "startTime")
+	return start != ""
+}
