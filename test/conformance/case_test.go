@@ -1,0 +1,231 @@
+package conformance
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/txtar"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
+)
+
+// The names that every case uses.
+const (
+	sourceName        = "source"
+	kustomizationName = "k"
+)
+
+// testCase is one archive.
+type testCase struct {
+	name  string
+	files map[string]string
+	// kustomizations are the names, in the order in which they are reconciled.
+	kustomizations []string
+	rounds         []*round
+	// before is the reason of the Ready condition after the first revision.
+	before string
+	// differs names the deliberate difference that the case shows.
+	differs string
+	// known says why plan and controller disagree where they should not.
+	known string
+}
+
+// round is what is expected of one reconciliation of all Kustomizations.
+type round map[string]*expectation
+
+// expectation is what is expected of one Kustomization.
+type expectation struct {
+	// ready is the reason of the Ready condition, message what it says.
+	ready   string
+	message *regexp.Regexp
+	// problem is the reason why plan has no changes, "" if it has.
+	problem string
+	// objects tells of each object "action/reason outcome".
+	objects map[string]string
+}
+
+const succeeded = "ReconciliationSucceeded"
+
+func newExpectation() *expectation {
+	return &expectation{ready: succeeded, objects: map[string]string{}}
+}
+
+// readCase reads an archive; its file name is the name of the case and of its
+// namespace.
+func readCase(file string) (*testCase, error) {
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		return nil, err
+	}
+	c := &testCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), files: map[string]string{}, before: succeeded}
+	if strings.TrimSpace(string(archive.Comment)) == "" {
+		return nil, fmt.Errorf("%s does not say what it is about", c.name)
+	}
+	names := map[string]bool{}
+	for _, f := range archive.Files {
+		if _, twice := c.files[f.Name]; twice {
+			return nil, fmt.Errorf("%s: two files %s", c.name, f.Name)
+		}
+		c.files[f.Name] = c.expand(string(f.Data))
+		if name, further := strings.CutPrefix(f.Name, "kustomization/"); further {
+			name, _, _ = strings.Cut(name, ".")
+			names[name] = true
+		}
+	}
+	c.kustomizations = slices.Sorted(maps.Keys(names))
+	if len(names) == 0 {
+		c.kustomizations = []string{kustomizationName}
+	}
+	return c, c.readExpect()
+}
+
+func (c *testCase) expand(text string) string { return strings.ReplaceAll(text, "@NS", c.name) }
+
+// readExpect reads the file expect. Each line is one of:
+//
+//	Kind/name action/reason outcome   an object in the case's namespace
+//	Kind/namespace/name …             an object elsewhere; Kind//name has no namespace
+//	ready REASON                      of the Ready condition; ReconciliationSucceeded if not said
+//	message REGEXP                    of the Ready condition
+//	problem REASON                    plan has no changes because of it
+//	before REASON                     of the Ready condition after the first revision
+//	differs NAME                      the deliberate difference that the case shows
+//	known WHY                         plan and controller disagree where they should not
+//	kustomization NAME                what follows is about this one
+//	again                             what follows is about one more reconciliation of the same tree
+//
+// The outcomes are those of agree_test.go.
+func (c *testCase) readExpect() error {
+	if _, found := c.files["expect"]; !found {
+		return fmt.Errorf("%s expects nothing", c.name)
+	}
+	current := c.kustomizations[0]
+	c.rounds = []*round{newRound(c.kustomizations)}
+	for line := range strings.Lines(c.files["expect"]) {
+		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		rest = strings.Join(strings.Fields(rest), " ")
+		e := (*c.rounds[len(c.rounds)-1])[current]
+		switch word {
+		case "":
+		case "ready":
+			e.ready = rest
+		case "message":
+			expression, err := regexp.Compile(rest)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			e.message = expression
+		case "problem":
+			e.problem = rest
+		case "before":
+			c.before = rest
+		case "differs":
+			c.differs = rest
+		case "known":
+			c.known = rest
+		case "kustomization":
+			if current = rest; !slices.Contains(c.kustomizations, current) {
+				return fmt.Errorf("%s: no Kustomization %s", c.name, current)
+			}
+		case "again":
+			c.rounds, current = append(c.rounds, newRound(c.kustomizations)), c.kustomizations[0]
+		default:
+			if e.objects[c.full(word)] != "" || rest == "" {
+				return fmt.Errorf("%s: bad line %q", c.name, line)
+			}
+			e.objects[c.full(word)] = rest
+		}
+	}
+	return nil
+}
+
+func newRound(kustomizations []string) *round {
+	r := round{}
+	for _, name := range kustomizations {
+		r[name] = newExpectation()
+	}
+	return &r
+}
+
+// full returns the object's name as Flux writes it.
+func (c *testCase) full(ref string) string {
+	parts := strings.Split(ref, "/")
+	switch {
+	case len(parts) == 2:
+		return parts[0] + "/" + c.name + "/" + parts[1]
+	case len(parts) == 3 && parts[1] == "":
+		return parts[0] + "/" + parts[2]
+	}
+	return ref
+}
+
+// said is what plan says of a change, in the form of the file expect.
+func said(change plan.Change) string {
+	if change.Reason.Code == "" {
+		return string(change.Action)
+	}
+	return string(change.Action) + "/" + string(change.Reason.Code)
+}
+
+// spec returns the spec of a Kustomization in a phase, "before" or "after".
+func (c *testCase) spec(name, phase string) (map[string]any, error) {
+	spec := map[string]any{
+		"interval": "1h", "retryInterval": "1h", "path": "./", "prune": true, "targetNamespace": c.name,
+		"sourceRef": map[string]any{"kind": "GitRepository", "name": sourceName},
+	}
+	file := "kustomization"
+	if _, further := c.files[file+"/"+name]; further {
+		file += "/" + name
+	}
+	for _, text := range []string{c.files[file], c.files[file+"."+phase]} {
+		var more map[string]any
+		if err := yaml.Unmarshal([]byte(text), &more); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", c.name, file, err)
+		}
+		for key, value := range more {
+			if spec[key] = value; value == nil {
+				delete(spec, key)
+			}
+		}
+	}
+	return spec, nil
+}
+
+// has says whether the case has a tree for the phase.
+func (c *testCase) has(phase string) bool {
+	for name := range c.files {
+		if strings.HasPrefix(name, phase+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// write puts the tree of a phase into a new folder. Without one of its own, the
+// second revision has the tree of the first.
+func (c *testCase) write(phase, dir string) error {
+	prefix := phase + "/"
+	if phase == "after" && !c.has("after") {
+		prefix = "before/"
+	}
+	for name, content := range c.files {
+		inTree, in := strings.CutPrefix(name, prefix)
+		if !in {
+			continue
+		}
+		path := filepath.Join(dir, filepath.FromSlash(inTree))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
