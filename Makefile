@@ -1,0 +1,100 @@
+# The targets that people and CI use. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# The embedded cluster's Kubernetes, the linter, and the release.
+K8S_VERSION ?= v1.37.2
+GOLANGCI_VERSION := v2.15.0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+BIN := $(CURDIR)/bin
+TOOLS := $(CURDIR)/.tools
+CLUSTER_DIR ?= $(CURDIR)/.cluster
+K8S_VERSION_PARTS := $(subst ., ,$(patsubst v%,%,$(K8S_VERSION)))
+VERSION_PKG := k8s.io/component-base/version
+CLUSTER_LDFLAGS := -s -w -X $(VERSION_PKG).gitVersion=$(K8S_VERSION) -X $(VERSION_PKG).gitMajor=$(word 1,$(K8S_VERSION_PARTS)) -X $(VERSION_PKG).gitMinor=$(word 2,$(K8S_VERSION_PARTS))
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## Build bin/kubectl-fluxjob
+	@echo "building bin/kubectl-fluxjob (the first time takes 2 to 4 minutes on 2 cores)"
+	go build -ldflags "-s -w -X github.com/fluxjob/kubectl-fluxjob/pkg/cmd.Version=$(VERSION)" -o $(BIN)/kubectl-fluxjob ./cmd/kubectl-fluxjob
+
+.PHONY: cluster
+cluster: ## Build bin/fluxjob-cluster, the embedded Kubernetes
+	@echo "building bin/fluxjob-cluster: Kubernetes $(K8S_VERSION) from Go modules (the first time takes 5 to 10 minutes on 2 cores)"
+	go build -C test/cluster -ldflags "$(CLUSTER_LDFLAGS)" -o $(BIN)/fluxjob-cluster .
+
+.PHONY: controller
+controller: # bin/kustomize-controller, the oracle of the conformance tests
+	@echo "building bin/kustomize-controller (the first time takes 3 to 5 minutes on 2 cores)"
+	go -C test/flux mod download github.com/fluxcd/kustomize-controller github.com/fluxcd/source-controller
+	go build -C test/flux -o $(BIN)/kustomize-controller github.com/fluxcd/kustomize-controller
+
+.PHONY: cluster-up
+cluster-up: cluster ## Start the embedded Kubernetes in the background; its kubeconfig is .cluster/kubeconfig
+	$(BIN)/fluxjob-cluster up --dir $(CLUSTER_DIR)
+
+.PHONY: cluster-down
+cluster-down: cluster ## Stop the embedded Kubernetes
+	$(BIN)/fluxjob-cluster down --dir $(CLUSTER_DIR)
+
+.PHONY: demo
+demo: build cluster ## Show plan and apply on the embedded Kubernetes, and leave nothing behind
+	test/scripts/demo.sh
+
+.PHONY: test
+test: build cluster controller ## Run all tests, on the embedded Kubernetes and beside the real kustomize-controller
+	FLUXJOB_BIN=$(BIN)/kubectl-fluxjob FLUXJOB_CLUSTER_BIN=$(BIN)/fluxjob-cluster FLUXJOB_CONTROLLER_BIN=$(BIN)/kustomize-controller go test -count=1 -timeout 20m ./...
+	go test -C test/cluster -timeout 20m -ldflags "$(CLUSTER_LDFLAGS)" ./...
+
+.PHONY: golden
+golden: ## Rewrite the golden files of the tests
+	UPDATE_GOLDEN=1 go test ./pkg/...
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## Format all Go files
+	$(TOOLS)/golangci-lint fmt
+	cd test/cluster && $(TOOLS)/golangci-lint fmt --config $(CURDIR)/.golangci.yml
+
+.PHONY: check
+check: check-format vet tidy lint test ## All that CI checks
+
+.PHONY: check-format
+check-format: $(TOOLS)/golangci-lint
+	$(TOOLS)/golangci-lint fmt --diff
+	cd test/cluster && $(TOOLS)/golangci-lint fmt --diff --config $(CURDIR)/.golangci.yml
+
+.PHONY: vet
+vet:
+	go vet ./...
+	go vet -C test/cluster ./...
+
+.PHONY: tidy
+tidy: ## Check that go.mod and go.sum are tidy
+	go mod tidy -diff
+	go mod -C test/cluster tidy -diff
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## Run the linters
+	$(TOOLS)/golangci-lint run ./...
+	cd test/cluster && $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...
+
+$(TOOLS)/golangci-lint: Makefile
+	@echo "building golangci-lint $(GOLANGCI_VERSION) (the first time takes 3 to 5 minutes on 2 cores)"
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@touch $@
+
+.PHONY: dist
+dist: ## Build the release archives into dist/ and plugins.yaml from them; set VERSION
+	test/scripts/dist.sh $(VERSION)
+
+.PHONY: clean
+clean: ## Remove what was built, and stop the embedded Kubernetes
+	@if [ -x $(BIN)/fluxjob-cluster ]; then $(BIN)/fluxjob-cluster down --dir $(CLUSTER_DIR); fi
+	rm -rf $(BIN) $(TOOLS) $(CLUSTER_DIR) dist
