@@ -28,7 +28,11 @@ func inventoryRef(key object.Key) object.Ref {
 	return object.Ref{Version: "v1", Kind: "ConfigMap", Namespace: key.Namespace, Name: "fluxjob-inventory-" + key.Name}
 }
 
-const inventoryData = "entries"
+// The keys of the ConfigMap's data.
+const (
+	inventoryEntries = "entries"
+	inventoryPolicy  = "deletionPolicy"
+)
 
 // Inventory returns what was applied before for the Kustomization: the status
 // of the live Flux object or, where there is none, the plugin's own record.
@@ -48,7 +52,8 @@ func (c *Client) Inventory(ctx context.Context, key object.Key) (plan.Inventory,
 	case err != nil:
 		return inv, fmt.Errorf("read the inventory of %s: %w", key, err)
 	}
-	data, _, err := unstructured.NestedString(record.Object, "data", inventoryData)
+	inv.DeletionPolicy, _, _ = unstructured.NestedString(record.Object, "data", inventoryPolicy)
+	data, _, err := unstructured.NestedString(record.Object, "data", inventoryEntries)
 	if err == nil {
 		err = json.Unmarshal([]byte(data), &inv.Entries)
 	}
@@ -60,7 +65,9 @@ func (c *Client) Inventory(ctx context.Context, key object.Key) (plan.Inventory,
 
 func fluxInventory(live *unstructured.Unstructured) (plan.Inventory, error) {
 	suspended, _, _ := unstructured.NestedBool(live.Object, "spec", "suspend")
-	inv := plan.Inventory{Kept: plan.KeptByFlux, Reconciled: !suspended}
+	policy, _, _ := unstructured.NestedString(live.Object, "spec", "deletionPolicy")
+	prune, _, _ := unstructured.NestedBool(live.Object, "spec", "prune")
+	inv := plan.Inventory{Kept: plan.KeptByFlux, Reconciled: !suspended, DeletionPolicy: plan.DeletionPolicyOf(policy, prune)}
 	entries, _, err := unstructured.NestedSlice(live.Object, "status", "inventory", "entries")
 	if err != nil {
 		return inv, fmt.Errorf("read the inventory of Kustomization %s/%s: %w", live.GetNamespace(), live.GetName(), err)
@@ -75,12 +82,16 @@ func fluxInventory(live *unstructured.Unstructured) (plan.Inventory, error) {
 }
 
 // SaveInventory records what is applied for a Kustomization that does not live
-// in the cluster. It creates the namespace if there is none, and then says so.
-func (c *Client) SaveInventory(ctx context.Context, key object.Key, entries []plan.Entry) (createdNamespace bool, err error) {
-	if entries == nil {
-		entries = []plan.Entry{}
+// in the cluster, and what becomes of it with the Kustomization. It creates the
+// namespace if there is none, and then says so. A record of nothing is deleted.
+func (c *Client) SaveInventory(ctx context.Context, key object.Key, inv plan.Inventory) (createdNamespace bool, err error) {
+	if len(inv.Entries) == 0 {
+		if err := c.Delete(ctx, inventoryRef(key), "", metav1.DeletePropagationBackground); err != nil && !apierrors.IsNotFound(err) {
+			return false, fmt.Errorf("delete the inventory of %s: %w", key, err)
+		}
+		return false, nil
 	}
-	data, err := json.Marshal(entries)
+	data, err := json.Marshal(inv.Entries)
 	if err != nil {
 		return false, fmt.Errorf("encode the inventory of %s: %w", key, err)
 	}
@@ -90,7 +101,7 @@ func (c *Client) SaveInventory(ctx context.Context, key object.Key, entries []pl
 			"namespace": key.Namespace, "name": inventoryRef(key).Name,
 			"labels": map[string]any{"app.kubernetes.io/managed-by": ownManager},
 		},
-		"data": map[string]any{inventoryData: string(data)},
+		"data": map[string]any{inventoryEntries: string(data), inventoryPolicy: inv.DeletionPolicy},
 	}}
 	err = c.put(ctx, record)
 	if apierrors.IsNotFound(err) {

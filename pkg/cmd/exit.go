@@ -99,6 +99,10 @@ func refusal(p *plan.Plan) error {
 	if reconciled := p.Reconciled(); len(reconciled) > 0 {
 		lines := []string{"Flux reconciles these Kustomizations and would undo what is written here; nothing was written. Suspend them first:"}
 		for _, k := range reconciled {
+			if p.Creates(k) {
+				lines = append(lines, fmt.Sprintf("  spec.suspend: true in the manifest of %s, which this plan creates", k))
+				continue
+			}
 			lines = append(lines, fmt.Sprintf("  flux suspend kustomization %s -n %s", k.Name, k.Namespace))
 		}
 		return &codeError{exitBlocked, strings.Join(lines, "\n")}

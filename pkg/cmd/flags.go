@@ -25,6 +25,7 @@ const defaultConcurrency = 16
 type planFlags struct {
 	filenames     []string
 	recursive     bool
+	recurse       bool
 	localSources  []string
 	replace       []string
 	concurrency   int
@@ -34,6 +35,7 @@ type planFlags struct {
 func (f *planFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVarP(&f.filenames, "filename", "f", nil, "File or folder with Flux Kustomizations, or - for standard input; repeatable.")
 	flags.BoolVarP(&f.recursive, "recursive", "R", false, "Read the folders of -f recursively.")
+	flags.BoolVar(&f.recurse, "recurse", true, "Plan the Kustomizations that a Kustomization renders, too.")
 	flags.StringArrayVar(&f.localSources, "local-source", nil, "[KIND/][NAMESPACE/]NAME=DIR: the tree at DIR stands in for that source; a bare DIR stands in for every source; repeatable. By default the Git work tree around the first file.")
 	flags.StringSliceVar(&f.replace, "replace", nil, "Job to recreate whether it changed or not, as NAME or NAMESPACE/NAME; repeatable.")
 	flags.IntVar(&f.concurrency, "concurrency", defaultConcurrency, "How many objects are compared at once.")
@@ -42,7 +44,7 @@ func (f *planFlags) add(flags *pflag.FlagSet) {
 
 // request reads what the flags name. Names are the arguments of the command.
 func (f *planFlags) request(a *app, names []string) (planner.Request, error) {
-	req := planner.Request{Names: names, Replace: f.replace, Concurrency: f.concurrency}
+	req := planner.Request{Names: names, Recurse: f.recurse, Replace: f.replace, Concurrency: f.concurrency}
 	switch {
 	case len(f.filenames) == 0:
 		return req, usagef("say which Kustomizations with -f FILE, -f FOLDER or -f -; reading them from the cluster is not supported yet")

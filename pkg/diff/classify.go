@@ -28,6 +28,9 @@ type Policy struct {
 	Requested string
 	// Inventory says that the object was applied before.
 	Inventory bool
+	// PlannedAsStep says that the object is a Kustomization of the plan, and
+	// that the cluster knows nothing of Flux.
+	PlannedAsStep bool
 	// Brings says what comes with this plan before the object.
 	Brings Brings
 	Mask   Mask
@@ -201,6 +204,8 @@ func failed(err error, o Observed, p Policy) (plan.Action, plan.Reason) {
 	ref := object.RefOf(o.Desired)
 	detail := Explain(ref, err, p.Mask)
 	switch {
+	case meta.IsNoMatchError(err) && p.PlannedAsStep:
+		return plan.Skip, plan.Reason{Code: plan.PlannedAsStep, Detail: "Flux is not in this cluster, the plan has the Kustomization as a step"}
 	case meta.IsNoMatchError(err):
 		kind := ref.GVK().GroupKind().String()
 		if p.Brings.Kinds[kind] {

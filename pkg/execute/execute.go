@@ -27,7 +27,7 @@ type Writer interface {
 	Apply(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error)
 	TakeOver(ctx context.Context, live *unstructured.Unstructured) error
 	Delete(ctx context.Context, ref object.Ref, uid string, propagation metav1.DeletionPropagation) error
-	SaveInventory(ctx context.Context, key object.Key, entries []plan.Entry) (createdNamespace bool, err error)
+	SaveInventory(ctx context.Context, key object.Key, inv plan.Inventory) (createdNamespace bool, err error)
 }
 
 // Watcher follows objects.
@@ -89,6 +89,8 @@ type Options struct {
 type run struct {
 	cluster Cluster
 	desired map[string]*unstructured.Unstructured
+	// planned are the Kustomizations that are steps of the plan.
+	planned map[object.Key]bool
 	opts    Options
 	events  chan report.Event
 }
@@ -97,7 +99,10 @@ type run struct {
 // digest. When ctx ends, no step is started any more, and what is in flight is
 // brought to a state in which no Job is missing.
 func Run(ctx context.Context, c Cluster, p *plan.Plan, desired map[string]*unstructured.Unstructured, opts Options) *report.Report {
-	r := &run{cluster: c, desired: desired, opts: opts, events: make(chan report.Event)}
+	r := &run{cluster: c, desired: desired, planned: map[object.Key]bool{}, opts: opts, events: make(chan report.Event)}
+	for i := range p.Steps {
+		r.planned[p.Steps[i].Kustomization] = true
+	}
 	start := time.Now()
 	opts.Emit(report.Event{Type: report.RunStarted, Time: start, Message: p.Digest})
 	steps := r.steps(ctx, p.Steps)
@@ -154,7 +159,7 @@ func (r *run) steps(ctx context.Context, steps []plan.Step) []report.Step {
 // ready says whether all that the step depends on is done.
 func ready(steps []plan.Step, ended []*report.Step, i int) bool {
 	for j := range steps {
-		if slices.Contains(steps[i].DependsOn, steps[j].Kustomization) && (ended[j] == nil || ended[j].Outcome != report.Done) {
+		if slices.Contains(steps[i].After, steps[j].Kustomization) && (ended[j] == nil || ended[j].Outcome != report.Done) {
 			return false
 		}
 	}
@@ -165,11 +170,22 @@ func ready(steps []plan.Step, ended []*report.Step, i int) bool {
 func (r *run) skipDependents(steps []plan.Step, ended []*report.Step) {
 	for i := range steps {
 		for j := range steps {
-			if ended[i] == nil && ended[j] != nil && ended[j].Outcome != report.Done && slices.Contains(steps[i].DependsOn, steps[j].Kustomization) {
-				ended[i] = r.skip(&steps[i], fmt.Sprintf("it depends on %s, which %s", steps[j].Kustomization, outcomeText(ended[j].Outcome)))
+			if ended[i] == nil && ended[j] != nil && ended[j].Outcome != report.Done && slices.Contains(steps[i].After, steps[j].Kustomization) {
+				ended[i] = r.skip(&steps[i], fmt.Sprintf("%s, which %s", relation(&steps[i], steps[j].Kustomization), outcomeText(ended[j].Outcome)))
 			}
 		}
 	}
+}
+
+// relation says why the step comes after another one.
+func relation(s *plan.Step, other object.Key) string {
+	switch {
+	case s.Parent != nil && *s.Parent == other:
+		return fmt.Sprintf("it is rendered by %s", other)
+	case slices.Contains(s.DependsOn, other):
+		return fmt.Sprintf("it depends on %s", other)
+	}
+	return fmt.Sprintf("what it depends on waits for %s", other)
 }
 
 func outcomeText(o report.Outcome) string {

@@ -24,12 +24,12 @@ func key(name string) object.Key { return object.Key{Namespace: "flux-system", N
 
 // diamond is db ← migrate, seed ← app, and other beside it.
 func diamond() []plan.Step {
+	step := func(wave int, name string, after ...object.Key) plan.Step {
+		return plan.Step{Kustomization: key(name), Wave: wave, DependsOn: after, After: after}
+	}
 	return []plan.Step{
-		{Kustomization: key("db")},
-		{Kustomization: key("other")},
-		{Kustomization: key("migrate"), Wave: 1, DependsOn: []object.Key{key("db")}},
-		{Kustomization: key("seed"), Wave: 1, DependsOn: []object.Key{key("db")}},
-		{Kustomization: key("app"), Wave: 2, DependsOn: []object.Key{key("migrate"), key("seed"), key("not-planned")}},
+		step(0, "db"), step(0, "other"), step(1, "migrate", key("db")), step(1, "seed", key("db")),
+		step(2, "app", key("migrate"), key("seed"), key("not-planned")),
 	}
 }
 

@@ -360,13 +360,13 @@ func (s *stepRun) record(ctx context.Context, complete bool) error {
 	if s.step.Inventory.Kept != plan.KeptByPlugin {
 		return nil
 	}
-	entries := s.inventory(complete)
-	if sameEntries(entries, s.step.Inventory.Entries) {
+	inventory := plan.Inventory{Entries: s.inventory(complete), DeletionPolicy: s.step.Inventory.DeletionPolicy}
+	if sameEntries(inventory.Entries, s.step.Inventory.Entries) && !s.step.Inventory.Outdated {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
 	defer cancel()
-	created, err := s.cluster.SaveInventory(ctx, s.step.Kustomization, entries)
+	created, err := s.cluster.SaveInventory(ctx, s.step.Kustomization, inventory)
 	if created {
 		s.emit(report.Event{Type: report.Notice, Message: fmt.Sprintf(
 			"created namespace %s, in which the inventory of Kustomization %s is kept", s.step.Kustomization.Namespace, s.step.Kustomization.Name)})

@@ -72,23 +72,25 @@ func (s *stepRun) targets() []target {
 		case s.follows(c):
 			followed[id] = true
 			targets = append(targets, target{ref: c.Object, object: s.applied[id], job: c})
-		case (s.step.Wait.All || s.opts.Wait == WaitAll) && !s.isSelf(c.Object):
+		case (s.step.Wait.All || s.opts.Wait == WaitAll) && !s.isStep(c.Object):
 			followed[id] = true
 			targets = append(targets, target{ref: c.Object, object: s.applied[id], absentIsDone: s.hasTTL(c)})
 		}
 	}
 	for _, ref := range s.step.Wait.HealthChecks {
-		if !followed[ref.ID()] && !s.isSelf(ref) {
+		if !followed[ref.ID()] && !s.isStep(ref) {
 			targets = append(targets, target{ref: ref, object: s.applied[ref.ID()]})
 		}
 	}
 	return targets
 }
 
-// isSelf says whether ref is the step's own Kustomization, which the
-// controller does not wait for.
-func (s *stepRun) isSelf(ref object.Ref) bool {
-	return ref.Kind == "Kustomization" && ref.Key() == s.step.Kustomization
+// isStep says whether ref is a Kustomization of the plan: the step's own, which
+// the controller does not wait for either, or one whose step what depends on
+// this one comes after.
+func (s *stepRun) isStep(ref object.Ref) bool {
+	// The controller knows itself by kind, namespace and name alone.
+	return ref.Kind == "Kustomization" && ref.Key() == s.step.Kustomization || ref.IsKustomization() && s.planned[ref.Key()]
 }
 
 func (s *stepRun) hasTTL(c *plan.Change) bool {

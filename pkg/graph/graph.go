@@ -80,6 +80,9 @@ func (g *Graph[K]) Levels() ([][]K, error) {
 	return levels, nil
 }
 
+// Direct returns what n itself depends on, in order.
+func (g *Graph[K]) Direct(n K) []K { return slices.Clone(g.deps[n]) }
+
 // Dependencies returns all that n depends on, directly or not, in order.
 func (g *Graph[K]) Dependencies(n K) []K {
 	return g.reach(n, func(k K) []K { return g.deps[k] })

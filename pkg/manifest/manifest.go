@@ -219,6 +219,15 @@ func decodeList(content map[string]any) ([]*Kustomization, error) {
 	return found, errors.Join(errs...)
 }
 
+// Decode returns the Kustomization that an object describes.
+func Decode(u *unstructured.Unstructured) (*Kustomization, error) {
+	data, err := u.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return decodeOne(data, u)
+}
+
 func decodeOne(data []byte, raw *unstructured.Unstructured) (*Kustomization, error) {
 	gvk := raw.GroupVersionKind()
 	k := &Kustomization{Raw: raw}

@@ -88,6 +88,11 @@ func (r Ref) String() string {
 // IsJob says whether r names a batch Job.
 func (r Ref) IsJob() bool { return r.Group == "batch" && r.Kind == "Job" }
 
+// IsKustomization says whether r names a Flux Kustomization.
+func (r Ref) IsKustomization() bool {
+	return r.Group == "kustomize.toolkit.fluxcd.io" && r.Kind == "Kustomization"
+}
+
 // IsSecret says whether r names a core Secret.
 func (r Ref) IsSecret() bool { return r.Group == "" && r.Kind == "Secret" }
 

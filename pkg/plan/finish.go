@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 )
@@ -105,9 +106,14 @@ func (p *Plan) Validate() error {
 		if _, twice := waves[s.Kustomization]; twice {
 			return fmt.Errorf("plan: two steps for Kustomization %s", s.Kustomization)
 		}
+		for _, d := range s.After {
+			if wave, earlier := waves[d]; !earlier || wave >= s.Wave {
+				return fmt.Errorf("plan: step %s stands before %s, after which it comes", s.Kustomization, d)
+			}
+		}
 		for _, d := range s.DependsOn {
-			if wave, earlier := waves[d]; s.Problem == nil && (!earlier || wave >= s.Wave) {
-				return fmt.Errorf("plan: step %s stands before %s, on which it depends", s.Kustomization, d)
+			if s.Problem == nil && !slices.Contains(s.After, d) {
+				return fmt.Errorf("plan: step %s does not come after %s, on which it depends", s.Kustomization, d)
 			}
 		}
 		waves[s.Kustomization] = s.Wave
@@ -165,4 +171,17 @@ func (p *Plan) Reconciled() []object.Key {
 		}
 	}
 	return keys
+}
+
+// Creates says whether the plan creates the Kustomization in the cluster.
+func (p *Plan) Creates(kustomization object.Key) bool {
+	for i := range p.Steps {
+		for j := range p.Steps[i].Changes {
+			c := &p.Steps[i].Changes[j]
+			if c.Action == Create && c.Object.IsKustomization() && c.Object.Key() == kustomization {
+				return true
+			}
+		}
+	}
+	return false
 }

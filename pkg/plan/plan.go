@@ -66,6 +66,7 @@ const (
 	Annotation         Code = "annotation"           // skip: reconcile or ssa annotation, or prune: disabled
 	Exists             Code = "exists"               // skip: ssa IfNotPresent, and the object exists
 	DryRunFailed       Code = "dry-run-failed"       // blocked or unknown: the dry-run failed otherwise
+	PlannedAsStep      Code = "planned-as-step"      // skip: a Kustomization, of which the cluster knows nothing
 )
 
 // Plan is what will happen, complete and in order.
@@ -99,7 +100,16 @@ type Cluster struct {
 type Step struct {
 	Kustomization object.Key   `json:"kustomization"`
 	DependsOn     []object.Key `json:"dependsOn"`
-	// Wave counts from 0; a step depends only on steps of earlier waves.
+	// Parent is the Kustomization of the plan that renders this one.
+	Parent *object.Key `json:"parent,omitempty"`
+	// Removed says that Parent no longer renders this Kustomization: the step
+	// deletes what it has applied.
+	Removed bool `json:"removed,omitempty"`
+	// After lists the steps that have to be done before this one begins: those
+	// of DependsOn, what these wait for among the Kustomizations that they
+	// render, and Parent.
+	After []object.Key `json:"after,omitempty"`
+	// Wave counts from 0; a step comes only after steps of earlier waves.
 	Wave   int    `json:"wave"`
 	Source Source `json:"source"`
 	// Changes stand in the order in which they are applied; deletes come last.
@@ -206,8 +216,14 @@ type Inventory struct {
 	Prune bool `json:"prune"`
 	// Entries are the objects that were applied before, in Flux's format.
 	Entries []Entry `json:"entries,omitempty"`
-	// Reconciled says that a running Flux reconciles the live Kustomization:
-	// it is neither absent nor suspended.
+	// DeletionPolicy says what becomes of Entries when the Kustomization itself
+	// goes: Delete, WaitForTermination or Orphan.
+	DeletionPolicy string `json:"deletionPolicy,omitempty"`
+	// Outdated says that the record in the ConfigMap has another deletion
+	// policy.
+	Outdated bool `json:"outdated,omitempty"`
+	// Reconciled says that a running Flux reconciles the Kustomization: it is
+	// not suspended, and it lives in the cluster or will, by this plan.
 	Reconciled bool `json:"reconciled,omitempty"`
 }
 
@@ -216,6 +232,25 @@ const (
 	KeptByFlux   = "Kustomization"
 	KeptByPlugin = "ConfigMap"
 )
+
+// The deletion policies that need to be told apart; WaitForTermination deletes,
+// too.
+const (
+	DeleteAll = "Delete"
+	Orphan    = "Orphan"
+)
+
+// DeletionPolicyOf returns what spec.deletionPolicy comes to: by default, and
+// with MirrorPrune, it follows spec.prune.
+func DeletionPolicyOf(policy string, prune bool) string {
+	switch {
+	case policy != "" && policy != "MirrorPrune":
+		return policy
+	case prune:
+		return DeleteAll
+	}
+	return Orphan
+}
 
 // Entry is one object of an inventory, as Flux writes it into
 // status.inventory.entries.

@@ -135,6 +135,29 @@ func TestTheDigestCoversWhatThePlanWouldDo(t *testing.T) {
 	}
 }
 
+func TestDeletionPolicyOf(t *testing.T) {
+	tests := []struct {
+		name, policy string
+		prune        bool
+		want         string
+	}{
+		{"by default it follows spec.prune", "", true, plan.DeleteAll},
+		{"by default nothing is deleted without spec.prune", "", false, plan.Orphan},
+		{"MirrorPrune says so", "MirrorPrune", true, plan.DeleteAll},
+		{"MirrorPrune without spec.prune", "MirrorPrune", false, plan.Orphan},
+		{"Delete does not ask for spec.prune", "Delete", false, plan.DeleteAll},
+		{"Orphan does not ask for spec.prune", "Orphan", true, plan.Orphan},
+		{"WaitForTermination stays what it is", "WaitForTermination", false, "WaitForTermination"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := plan.DeletionPolicyOf(tt.policy, tt.prune); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestValidate(t *testing.T) {
 	edited := func(a plan.Action, edit func(c *plan.Change)) []plan.Step {
 		c := change(a)
@@ -150,7 +173,7 @@ func TestValidate(t *testing.T) {
 		{"valid changes", steps(change(plan.Create), change(plan.Update), jobChange(plan.Recreate, true)), ""},
 		{"a delete has no desired object", edited(plan.Delete, func(c *plan.Change) { c.Desired = "" }), ""},
 		{"unchanged needs no reason", edited(plan.Unchanged, func(c *plan.Change) { c.Reason = plan.Reason{} }), ""},
-		{"a step after what it depends on", []plan.Step{{Kustomization: pre}, {Kustomization: app, Wave: 1, DependsOn: []object.Key{pre}}}, ""},
+		{"a step after what it depends on", []plan.Step{{Kustomization: pre}, {Kustomization: app, Wave: 1, DependsOn: []object.Key{pre}, After: []object.Key{pre}}}, ""},
 		{
 			"a missing dependency is told by the step's problem",
 			[]plan.Step{{Kustomization: app, DependsOn: []object.Key{pre}, Problem: &plan.Problem{Reason: plan.DependencyNotReady}}},
@@ -159,19 +182,25 @@ func TestValidate(t *testing.T) {
 		{"two steps for one Kustomization", append(steps(), steps()...), "plan: two steps for Kustomization flux-system/pre"},
 		{
 			"a step before what it depends on",
-			[]plan.Step{{Kustomization: app, DependsOn: []object.Key{pre}}, {Kustomization: pre}},
-			"plan: step flux-system/app stands before flux-system/pre, on which it depends",
+			[]plan.Step{{Kustomization: app, DependsOn: []object.Key{pre}, After: []object.Key{pre}}, {Kustomization: pre}},
+			"plan: step flux-system/app stands before flux-system/pre, after which it comes",
 		},
 		{
 			"a step in the wave of what it depends on",
-			[]plan.Step{{Kustomization: pre}, {Kustomization: app, DependsOn: []object.Key{pre}}},
-			"plan: step flux-system/app stands before flux-system/pre, on which it depends",
+			[]plan.Step{{Kustomization: pre}, {Kustomization: app, DependsOn: []object.Key{pre}, After: []object.Key{pre}}},
+			"plan: step flux-system/app stands before flux-system/pre, after which it comes",
 		},
 		{
 			"a step that depends on one that is not there",
-			[]plan.Step{{Kustomization: app, Wave: 1, DependsOn: []object.Key{pre}}},
-			"plan: step flux-system/app stands before flux-system/pre, on which it depends",
+			[]plan.Step{{Kustomization: app, Wave: 1, DependsOn: []object.Key{pre}, After: []object.Key{pre}}},
+			"plan: step flux-system/app stands before flux-system/pre, after which it comes",
 		},
+		{
+			"a step that does not come after what it depends on",
+			[]plan.Step{{Kustomization: pre}, {Kustomization: app, Wave: 1, DependsOn: []object.Key{pre}}},
+			"plan: step flux-system/app does not come after flux-system/pre, on which it depends",
+		},
+		{"a step after the one that renders it", []plan.Step{{Kustomization: pre}, {Kustomization: app, Wave: 1, Parent: &pre, After: []object.Key{pre}}}, ""},
 		{"an update of nothing", edited(plan.Update, func(c *plan.Change) { c.Live = nil }), of + "update of an object that does not exist"},
 		{"a recreation of nothing", edited(plan.Recreate, func(c *plan.Change) { c.Live = nil }), of + "recreate of an object that does not exist"},
 		{"a delete without a UID", edited(plan.Delete, func(c *plan.Change) { c.Live = &plan.Live{} }), of + "delete of an object that does not exist"},
@@ -300,7 +329,7 @@ func TestTheJSONFormIsTheContract(t *testing.T) {
 	c.Fields = []plan.Field{{Path: "spec.x", Old: "1", New: "2", ForcesRecreate: true}}
 	c.Job = &plan.Job{WillRun: true, Last: plan.Complete, WaitFor: "complete"}
 	second := plan.Step{
-		Kustomization: app, Wave: 1, DependsOn: []object.Key{pre}, Changes: []plan.Change{},
+		Kustomization: app, Wave: 1, DependsOn: []object.Key{pre}, After: []object.Key{pre}, Changes: []plan.Change{},
 		Problem: &plan.Problem{Reason: plan.BuildFailed, Message: "no"},
 	}
 	p := &plan.Plan{Created: created, Steps: append(steps(c), second), Warnings: []plan.Warning{{Rule: "r", Object: &job, Message: "m"}}}

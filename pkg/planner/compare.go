@@ -43,14 +43,16 @@ func requestedJobs(names []string, steps []*step) (map[string]bool, error) {
 func (p *Planner) compare(ctx context.Context, steps []*step, order *graph.Graph[object.Key], requested map[string]bool, concurrency int) error {
 	var group errgroup.Group
 	group.SetLimit(concurrency)
+	flux := p.servesKustomizations()
+	planned := map[string]bool{}
 	for _, s := range steps {
+		planned[s.ref().ID()] = true
 		group.Go(func() error {
 			inventory, err := p.Client.Inventory(ctx, s.key)
-			inventory.Prune = s.k.Spec.Prune
-			s.plan.Inventory = inventory
 			if err != nil {
 				s.fail(plan.InventoryFailed, err.Error())
 			}
+			s.keep(inventory, flux)
 			return ctx.Err()
 		})
 	}
@@ -68,7 +70,7 @@ func (p *Planner) compare(ctx context.Context, steps []*step, order *graph.Graph
 		s.items = make([]diff.Item, len(s.objects))
 		for i, o := range s.objects {
 			id := object.RefOf(o).ID()
-			policy := diff.Policy{Inventory: known[id], Brings: bring[s.key], Mask: s.mask}
+			policy := diff.Policy{Inventory: known[id], Brings: bring[s.key], Mask: s.mask, PlannedAsStep: planned[id] && !flux}
 			if s.k.Spec.Force {
 				policy.Forced = "spec.force of " + s.key.String()
 			}

@@ -22,6 +22,7 @@ const (
 	ruleNamespace      = "namespace-missing"
 	ruleServiceAccount = "service-account-not-followed"
 	ruleChild          = "child-not-planned"
+	ruleClaimed        = "claimed-twice"
 )
 
 // place puts objects that name no namespace into "default" and warns of what
@@ -53,7 +54,7 @@ func (p *Planner) place(steps []*step) []plan.Warning {
 				o.SetNamespace(metav1.NamespaceDefault)
 				ref.Namespace = metav1.NamespaceDefault
 			}
-			if ref.Group == kustomizeGroup && ref.Kind == "Kustomization" && !planned[ref.Key()] {
+			if ref.IsKustomization() && !planned[ref.Key()] {
 				children = append(children, ref.Key().String())
 			}
 		}
@@ -67,6 +68,22 @@ func (p *Planner) place(steps []*step) []plan.Warning {
 				"Kustomization %s applies other Kustomizations, whose objects are not part of this plan: %s", s.key, shorten(children))})
 		}
 	}
+	return append(warnings, claims(steps)...)
+}
+
+// claims warns of the objects that several Kustomizations render.
+func claims(steps []*step) []plan.Warning {
+	var warnings []plan.Warning
+	owners := renderedBy(steps)
+	for _, s := range steps {
+		for _, o := range s.objects {
+			ref := object.RefOf(o)
+			if claimed := owners[ref.ID()]; len(claimed) > 1 && claimed[0] == s.key {
+				warnings = append(warnings, plan.Warning{Rule: ruleClaimed, Object: &ref, Message: fmt.Sprintf(
+					"%s is rendered by %s: each takes it from the other whenever it is reconciled", ref, list(claimed))})
+			}
+		}
+	}
 	return warnings
 }
 
@@ -78,8 +95,6 @@ func shorten(names []string) string {
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
-
-const kustomizeGroup = "kustomize.toolkit.fluxcd.io"
 
 func (p *Planner) namespaced(ref object.Ref, scopes map[schema.GroupKind]bool) bool {
 	mapping, err := p.Client.Mapping(ref.GVK())

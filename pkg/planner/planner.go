@@ -5,18 +5,15 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/diff"
-	"github.com/fluxjob/kubectl-fluxjob/pkg/graph"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/manifest"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
@@ -37,6 +34,8 @@ type Request struct {
 	// Replace names Jobs that are to be recreated whether they changed or not,
 	// as NAME or NAMESPACE/NAME.
 	Replace []string
+	// Recurse makes steps of the Kustomizations that a Kustomization renders.
+	Recurse bool
 	// Concurrency bounds how many objects are compared at once.
 	Concurrency int
 }
@@ -76,11 +75,12 @@ func (p *Planner) Plan(ctx context.Context, req Request) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach the cluster: %w", err)
 	}
-	steps, order, err := arrange(req)
+	w, done, err := p.settle(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.render(ctx, req, steps); err != nil {
+	steps, order, err := w.arrange(req.Names, done)
+	if err != nil {
 		return nil, err
 	}
 	warnings := p.place(steps)
@@ -89,6 +89,9 @@ func (p *Planner) Plan(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	if err := p.compare(ctx, steps, order, requested, req.Concurrency); err != nil {
+		return nil, err
+	}
+	if steps, err = p.withRemoved(ctx, steps, req.Recurse); err != nil {
 		return nil, err
 	}
 	result := &Result{
@@ -116,74 +119,26 @@ func (p *Planner) Plan(ctx context.Context, req Request) (*Result, error) {
 	return result, result.Plan.Finish()
 }
 
-// arrange returns the selected Kustomizations with all that they depend on, in
-// the order of their waves.
-func arrange(req Request) ([]*step, *graph.Graph[object.Key], error) {
-	known := map[object.Key]*manifest.Kustomization{}
-	for _, k := range req.Kustomizations {
-		known[k.Key()] = k
-	}
-	selected, err := selection(req, known)
-	if err != nil {
-		return nil, nil, err
-	}
-	deps := map[object.Key][]object.Key{}
-	for key, k := range known {
-		deps[key] = dependencies(k)
-	}
-	whole := graph.New(keys(known), deps, object.Key.Compare)
-	chosen := slices.Clone(selected)
-	for _, key := range selected {
-		chosen = append(chosen, whole.Dependencies(key)...)
-	}
-	order := graph.New(chosen, deps, object.Key.Compare)
-	waves, err := order.Levels()
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: none of these Kustomizations could ever be reconciled", err)
-	}
-	var steps []*step
-	for wave, members := range waves {
-		for _, key := range members {
-			steps = append(steps, newStep(known[key], wave, known))
-		}
-	}
-	return steps, order, nil
-}
-
-func selection(req Request, known map[object.Key]*manifest.Kustomization) ([]object.Key, error) {
-	if len(req.Names) == 0 {
-		return keys(known), nil
-	}
-	var selected []object.Key
-	var errs []error
-	for _, name := range req.Names {
-		found := false
-		for key := range known {
-			if name == key.Name || name == key.String() {
-				selected, found = append(selected, key), true
-			}
-		}
-		if !found {
-			errs = append(errs, fmt.Errorf("no Kustomization %q among those read: %s", name, list(keys(known))))
-		}
-	}
-	return selected, errors.Join(errs...)
-}
-
-func newStep(k *manifest.Kustomization, wave int, known map[object.Key]*manifest.Kustomization) *step {
-	s := &step{k: k, key: k.Key()}
-	ref := sourceOf(k)
+// step returns the Kustomization as a step that is not rendered yet.
+func (w *world) step(key object.Key, wave int) *step {
+	k := w.known[key]
+	s := &step{k: k, key: key}
 	s.plan = plan.Step{
-		Kustomization: s.key,
+		Kustomization: key,
 		DependsOn:     append([]object.Key{}, dependencies(k)...),
 		Wave:          wave,
-		Source:        plan.Source{Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name},
 		Wait:          waitOf(k),
 		Inventory:     plan.Inventory{Prune: k.Spec.Prune},
 	}
+	if parent, has := w.parents[key]; has {
+		s.plan.Parent = &parent
+	}
 	for _, d := range s.plan.DependsOn {
-		if known[d] == nil {
+		switch {
+		case w.known[d] == nil:
 			s.fail(plan.DependencyNotReady, fmt.Sprintf("dependency '%s' not found among the Kustomizations read: add its file with -f", d))
+		case w.descends(key, d) && slices.Contains(w.waitedFor(d), key):
+			s.fail(plan.DependencyNotReady, fmt.Sprintf("dependency '%s' renders it and waits for it: neither can ever be ready", d))
 		}
 	}
 	if field := unsupported(k); field != "" {
@@ -246,30 +201,13 @@ func waitOf(k *manifest.Kustomization) plan.Wait {
 	return w
 }
 
-// render fills in the objects of every step, side by side.
-func (p *Planner) render(ctx context.Context, req Request, steps []*step) error {
-	renderer := &render.Renderer{Vars: p.Client}
-	var group errgroup.Group
-	group.SetLimit(req.Concurrency)
-	for _, s := range steps {
-		group.Go(func() error {
-			tree, err := req.Sources.Resolve(sourceOf(s.k))
-			if err != nil {
-				s.fail(plan.ArtifactFailed, err.Error())
-				return nil
-			}
-			s.plan.Source.LocalDir, s.plan.Source.Revision = tree.Dir, tree.Revision
-			rendered, err := renderer.Render(ctx, s.k, tree.Dir)
-			if rendered != nil {
-				s.objects, s.secrets, s.mask = rendered.Objects, rendered.Secrets, diff.NewMask(rendered.Secrets)
-			}
-			if failed, is := errors.AsType[*render.Error](err); is {
-				s.fail(failed.Reason, failed.Error()+hint(failed, sourceOf(s.k)))
-			}
-			return ctx.Err()
-		})
+// take gives the step what was rendered for it.
+func (s *step) take(r *rendering) {
+	s.plan.Source = r.source
+	s.objects, s.secrets, s.mask = r.Objects, r.Secrets, diff.NewMask(r.Secrets)
+	if s.plan.Problem == nil {
+		s.plan.Problem = r.problem
 	}
-	return group.Wait()
 }
 
 // hint says what to do about a tree that is not the one of the source.
@@ -297,15 +235,6 @@ func secretData(objects []*unstructured.Unstructured) []string {
 		}
 	}
 	return values
-}
-
-func keys(m map[object.Key]*manifest.Kustomization) []object.Key {
-	var all []object.Key
-	for k := range m {
-		all = append(all, k)
-	}
-	slices.SortFunc(all, object.Key.Compare)
-	return all
 }
 
 func list(all []object.Key) string {

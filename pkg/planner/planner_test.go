@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/diff"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/graph"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/manifest"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
@@ -35,8 +36,11 @@ func read(t *testing.T, documents ...string) []*manifest.Kustomization {
 		if !strings.Contains(spec, "interval:") {
 			spec += ", interval: 10m"
 		}
+		if !strings.Contains(spec, "path:") {
+			spec += ", path: ./" + short
+		}
 		text.WriteString("---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + short + ", namespace: " + namespace +
-			"}\nspec: {prune: true, path: ./" + short + ", sourceRef: {kind: GitRepository, name: fleet}" + spec + "}\n")
+			"}\nspec: {prune: true, sourceRef: {kind: GitRepository, name: fleet}" + spec + "}\n")
 	}
 	ks, err := manifest.Read(manifest.Options{Filenames: []string{manifest.Stdin}, Stdin: strings.NewReader(text.String())})
 	if err != nil {
@@ -60,6 +64,17 @@ func objects(t *testing.T, text string) []*unstructured.Unstructured {
 }
 
 func key(name string) object.Key { return object.Key{Namespace: "flux-system", Name: name} }
+
+// arrange puts Kustomizations that render nothing into order.
+func arrange(ks []*manifest.Kustomization, names ...string) ([]*step, *graph.Graph[object.Key], error) {
+	w := &world{known: map[object.Key]*manifest.Kustomization{}}
+	done := map[object.Key]*rendering{}
+	for _, k := range ks {
+		w.known[k.Key()] = k
+		done[k.Key()] = &rendering{k: k}
+	}
+	return w.arrange(names, done)
+}
 
 func TestArrange(t *testing.T) {
 	fleet := []string{
@@ -96,7 +111,7 @@ func TestArrange(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			steps, _, err := arrange(Request{Kustomizations: read(t, tt.ks...), Names: tt.names})
+			steps, _, err := arrange(read(t, tt.ks...), tt.names...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -143,7 +158,7 @@ func TestArrangeErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := arrange(Request{Kustomizations: read(t, tt.ks...), Names: tt.names})
+			_, _, err := arrange(read(t, tt.ks...), tt.names...)
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
@@ -152,22 +167,25 @@ func TestArrangeErrors(t *testing.T) {
 }
 
 func TestACycleElsewhereDoesNotMatter(t *testing.T) {
-	steps, _, err := arrange(Request{Kustomizations: read(t, "a: {dependsOn: [{name: a}]}", "b: {}"), Names: []string{"b"}})
+	steps, _, err := arrange(read(t, "a: {dependsOn: [{name: a}]}", "b: {}"), "b")
 	if err != nil || len(steps) != 1 {
 		t.Errorf("got %d steps, %v", len(steps), err)
 	}
 }
 
-func TestNewStep(t *testing.T) {
+func TestStep(t *testing.T) {
 	ks := read(t, "a: {dependsOn: [{name: b}], wait: true, timeout: 2m}", "b: {}")
-	known := map[object.Key]*manifest.Kustomization{ks[0].Key(): ks[0], ks[1].Key(): ks[1]}
+	w := &world{
+		known:   map[object.Key]*manifest.Kustomization{ks[0].Key(): ks[0], ks[1].Key(): ks[1]},
+		parents: map[object.Key]object.Key{key("a"): key("root")},
+	}
+	root := key("root")
 	want := plan.Step{
-		Kustomization: key("a"), DependsOn: []object.Key{key("b")}, Wave: 3,
-		Source:    plan.Source{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"},
+		Kustomization: key("a"), DependsOn: []object.Key{key("b")}, Parent: &root, Wave: 3,
 		Wait:      plan.Wait{All: true, TimeoutSeconds: 120},
 		Inventory: plan.Inventory{Prune: true},
 	}
-	if d := gocmp.Diff(want, newStep(ks[0], 3, known).plan); d != "" {
+	if d := gocmp.Diff(want, w.step(key("a"), 3).plan); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
@@ -186,7 +204,7 @@ func TestUnsupported(t *testing.T) {
 			if got := unsupported(k); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			s := newStep(k, 0, map[object.Key]*manifest.Kustomization{key("b"): k, key("c"): k})
+			s := (&world{known: map[object.Key]*manifest.Kustomization{key("a"): k, key("b"): k, key("c"): k}}).step(key("a"), 0)
 			if problem := s.plan.Problem != nil && s.plan.Problem.Reason == plan.NotSupported; problem != (tt.want != "") {
 				t.Errorf("the step's problem is %v", s.plan.Problem)
 			}
@@ -240,7 +258,7 @@ const (
 )
 
 func TestBrings(t *testing.T) {
-	steps, order, err := arrange(Request{Kustomizations: read(t, "app: {dependsOn: [{name: mid}]}", "mid: {dependsOn: [{name: base}]}", "base: {}", "aside: {}")})
+	steps, order, err := arrange(read(t, "app: {dependsOn: [{name: mid}]}", "mid: {dependsOn: [{name: base}]}", "base: {}", "aside: {}"))
 	if err != nil {
 		t.Fatal(err)
 	}

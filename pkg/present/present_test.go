@@ -90,7 +90,7 @@ func result(t *testing.T, steps []plan.Step, items [][]diff.Item) *planner.Resul
 
 func step(name string, wave int, after ...object.Key) plan.Step {
 	return plan.Step{
-		Kustomization: key(name), Wave: wave, DependsOn: after, Wait: plan.Wait{TimeoutSeconds: 570},
+		Kustomization: key(name), Wave: wave, DependsOn: after, After: after, Wait: plan.Wait{TimeoutSeconds: 570},
 		Source:    plan.Source{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet", Revision: "main@sha1:0123456789abcdef0123456789abcdef01234567", LocalDir: "/src/fleet"},
 		Inventory: plan.Inventory{Kept: plan.KeptByFlux, Prune: true},
 	}
@@ -143,9 +143,17 @@ func every(t *testing.T) *planner.Result {
 	}
 	tail := step("tail", 2, key("app"))
 	tail.Problem = &plan.Problem{Reason: plan.BuildFailed, Message: "kustomize build failed: a very long message\nover two lines"}
-	steps := []plan.Step{step("pre", 0), step("app", 1, key("pre")), tail, step("empty", 0)}
-	steps[1].HoldsBack = []object.Key{key("tail")}
-	return result(t, steps, [][]diff.Item{pre, app, nil, nil})
+	parent := key("pre")
+	child, removed := step("child", 1), step("removed", 1)
+	for _, s := range []*plan.Step{&child, &removed} {
+		s.Parent, s.After = &parent, []object.Key{parent}
+	}
+	child.DependsOn, child.After = []object.Key{key("empty")}, append(child.After, key("empty"))
+	removed.Removed = true
+	pruned := []diff.Item{item(t, plan.Change{Object: config("pruned"), Action: plan.Delete, Reason: plan.Reason{Code: plan.Pruned}}, "data: {a: b}", "")}
+	steps := []plan.Step{step("pre", 0), step("empty", 0), step("app", 1, key("pre")), child, removed, tail}
+	steps[2].HoldsBack = []object.Key{key("tail")}
+	return result(t, steps, [][]diff.Item{pre, nil, app, nil, pruned, nil})
 }
 
 // calm changes nothing.

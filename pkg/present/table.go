@@ -93,13 +93,28 @@ func tree(s plan.Source) string {
 
 func (t *tableText) step(s *plan.Step) {
 	text := t.style.paint(bold, "Kustomization "+clean(s.Kustomization.String()))
-	if len(s.DependsOn) > 0 {
-		text += t.style.paint(grey, " (after "+clean(keyList(s.DependsOn))+")")
+	if notes := notes(s); len(notes) > 0 {
+		text += t.style.paint(grey, " ("+clean(strings.Join(notes, ", "))+")")
 	}
 	t.line("%s", text)
 	if s.Problem != nil {
 		t.line("  %s", t.style.paint(red, "! "+s.Problem.Reason+": "+clean(s.Problem.Message)))
 	}
+}
+
+// notes say where a step comes from and what it comes after.
+func notes(s *plan.Step) []string {
+	var notes []string
+	switch {
+	case s.Removed:
+		notes = append(notes, "removed from "+s.Parent.String())
+	case s.Parent != nil:
+		notes = append(notes, "rendered by "+s.Parent.String())
+	}
+	if len(s.DependsOn) > 0 {
+		notes = append(notes, "after "+keyList(s.DependsOn))
+	}
+	return notes
 }
 
 func keyList(keys []object.Key) string {

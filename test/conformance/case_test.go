@@ -27,7 +27,11 @@ type testCase struct {
 	files map[string]string
 	// kustomizations are the names, in the order in which they are reconciled.
 	kustomizations []string
-	rounds         []*round
+	// children are those that others render and of which something is expected.
+	children []string
+	// awake are the children that are not suspended while plan is asked.
+	awake  []string
+	rounds []*round
 	// before is the reason of the Ready condition after the first revision.
 	before string
 	// differs names the deliberate difference that the case shows.
@@ -97,7 +101,8 @@ func (c *testCase) expand(text string) string { return strings.ReplaceAll(text, 
 //	before REASON                     of the Ready condition after the first revision
 //	differs NAME                      the deliberate difference that the case shows
 //	known WHY                         plan and controller disagree where they should not
-//	kustomization NAME                what follows is about this one
+//	kustomization NAME                what follows is about this one; another name than those of the files is that of one that is rendered
+//	awake NAME                        this one, which is rendered, is not suspended while plan is asked
 //	again                             what follows is about one more reconciliation of the same tree
 //
 // The outcomes are those of agree_test.go.
@@ -130,9 +135,14 @@ func (c *testCase) readExpect() error {
 		case "known":
 			c.known = rest
 		case "kustomization":
-			if current = rest; !slices.Contains(c.kustomizations, current) {
-				return fmt.Errorf("%s: no Kustomization %s", c.name, current)
+			if current = rest; !slices.Contains(c.kustomizations, current) && !slices.Contains(c.children, current) {
+				c.children = append(c.children, current)
 			}
+			if r := *c.rounds[len(c.rounds)-1]; r[current] == nil {
+				r[current] = newExpectation()
+			}
+		case "awake":
+			c.awake = append(c.awake, rest)
 		case "again":
 			c.rounds, current = append(c.rounds, newRound(c.kustomizations)), c.kustomizations[0]
 		default:

@@ -134,6 +134,25 @@ func (t *trial) first() {
 			t.t.Fatalf("the first tree: Kustomization %s: want %s, got %s: %s", name, t.before, got, ready["message"])
 		}
 	}
+	for _, name := range t.rendered() {
+		if ready := t.ready(name); ready["reason"] != t.before {
+			t.t.Fatalf("the first tree: Kustomization %s: want %s, got %s: %s", name, t.before, ready["reason"], ready["message"])
+		}
+	}
+}
+
+// rendered are the live Kustomizations that others have applied.
+func (t *trial) rendered() []string {
+	t.t.Helper()
+	all, err := client.Resource(kustomizations).Namespace(t.name).List(t.ctx, metav1.ListOptions{})
+	t.must("list the Kustomizations", err)
+	var names []string
+	for _, k := range all.Items {
+		if !slices.Contains(t.kustomizations, k.GetName()) {
+			names = append(names, k.GetName())
+		}
+	}
+	return names
 }
 
 // publish makes the tree the source's artifact.
@@ -159,10 +178,24 @@ func (t *trial) reconcile(name, phase string) map[string]any {
 	key := object.Key{Namespace: t.name, Name: name}
 	seen := oracle.mark(key)
 	t.put(name, phase)
+	return t.await(key, seen)
+}
+
+// await waits for the end of a reconciliation that the log does not tell of in
+// its first lines, and returns the Ready condition.
+func (t *trial) await(key object.Key, seen int) map[string]any {
+	t.t.Helper()
 	_, err := oracle.await(t.ctx, key, func(lines []logLine) bool {
 		return find(lines[seen:], lineFinished) != nil || find(lines[seen:], lineFailed) != nil
 	})
-	t.must("wait for the reconciliation of "+name, err)
+	t.must("wait for the reconciliation of "+key.Name, err)
+	return t.ready(key.Name)
+}
+
+// ready waits until the status is about the present spec, and returns the Ready
+// condition.
+func (t *trial) ready(name string) map[string]any {
+	t.t.Helper()
 	var ready map[string]any
 	t.must("wait for the status of "+name, wait.PollUntilContextCancel(t.ctx, pollPeriod, true, func(ctx context.Context) (bool, error) {
 		k, err := client.Resource(kustomizations).Namespace(t.name).Get(ctx, name, metav1.GetOptions{})
@@ -207,7 +240,10 @@ func (t *trial) change(name string, change func(*unstructured.Unstructured)) err
 func (t *trial) suspend(tree string) {
 	t.t.Helper()
 	var live []object.Key
-	for _, name := range t.kustomizations {
+	for _, name := range append(slices.Clone(t.kustomizations), t.rendered()...) {
+		if slices.Contains(t.awake, name) {
+			continue
+		}
 		key := object.Key{Namespace: t.name, Name: name}
 		seen := oracle.mark(key)
 		err := t.change(name, func(k *unstructured.Unstructured) {
@@ -229,6 +265,13 @@ func (t *trial) suspend(tree string) {
 		if t.attempted(key) != revisionAfter {
 			t.awaitSuspended(key, seen[key])
 		}
+	}
+	for _, name := range t.awake {
+		key := object.Key{Namespace: t.name, Name: name}
+		t.must("wait until Kustomization "+name+" has seen the second tree", wait.PollUntilContextCancel(t.ctx, pollPeriod, true, func(context.Context) (bool, error) {
+			return t.attempted(key) == revisionAfter, nil
+		}))
+		t.ready(name)
 	}
 }
 
@@ -255,10 +298,89 @@ func (t *trial) round(r round) {
 	t.must("write the second tree", t.write("after", tree))
 	t.suspend(tree)
 	p := t.plan(tree)
+	planned := map[string]bool{}
+	var children []*child
 	for _, step := range p.Steps {
-		name := step.Kustomization.Name
-		t.compare(step, r[name])
+		planned[step.Kustomization.Name] = true
+		if step.Parent != nil {
+			children = append(children, t.child(step))
+		}
 	}
+	left := t.left(planned)
+	for name := range r {
+		if !planned[name] {
+			t.t.Errorf("plan has no step for Kustomization %s", name)
+		}
+	}
+	for _, step := range p.Steps {
+		if step.Parent == nil {
+			t.compare(step, r[step.Kustomization.Name])
+		}
+	}
+	for _, c := range children {
+		if want := r[c.step.Kustomization.Name]; want != nil {
+			t.compareChild(c, want)
+		} else {
+			t.t.Errorf("plan has a step for Kustomization %s, of which nothing is expected", c.step.Kustomization)
+		}
+	}
+	for ref, before := range left {
+		if after := t.snapshot([]object.Ref{ref})[ref]; after == nil || after.GetUID() != before.GetUID() {
+			t.disagree("%s: plan says nothing, the controller deleted it with its Kustomization", ref)
+		}
+	}
+}
+
+// child is a step that others render, before they are reconciled.
+type child struct {
+	step   plan.Step
+	refs   []object.Ref
+	before map[object.Ref]*unstructured.Unstructured
+	seen   int
+}
+
+func (t *trial) child(step plan.Step) *child {
+	c := &child{step: step, refs: t.refs(step), seen: oracle.mark(step.Kustomization)}
+	c.before = t.snapshot(c.refs)
+	return c
+}
+
+// left is what Kustomizations have applied that are rendered no more and of
+// which plan has no step: all of it is to stay.
+func (t *trial) left(planned map[string]bool) map[object.Ref]*unstructured.Unstructured {
+	var refs []object.Ref
+	for _, name := range t.rendered() {
+		if !planned[name] {
+			refs = append(refs, t.listed(object.Key{Namespace: t.name, Name: name})...)
+		}
+	}
+	return t.snapshot(refs)
+}
+
+// compareChild waits for the reconciliation of a Kustomization that was
+// rendered, or for its end, and compares what happens with its step.
+func (t *trial) compareChild(c *child, want *expectation) {
+	t.t.Helper()
+	key := c.step.Kustomization
+	if c.step.Removed {
+		t.must("wait for the end of Kustomization "+key.Name, wait.PollUntilContextCancel(t.ctx, pollPeriod, true, func(ctx context.Context) (bool, error) {
+			_, err := client.Resource(kustomizations).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+			return apierrors.IsNotFound(err), nil
+		}))
+		did := deed{actions: map[string]string{}, pruned: map[string]string{}}
+		after := t.snapshot(c.refs)
+		for _, ref := range c.refs {
+			if now := after[ref]; now == nil || now.GetDeletionTimestamp() != nil {
+				did.pruned[ref.String()] = "deleted"
+			}
+		}
+		t.weighAll(c.step, c.refs, c.before, after, did, want)
+		return
+	}
+	t.must("resume Kustomization "+key.Name, t.change(key.Name, func(k *unstructured.Unstructured) {
+		unstructured.RemoveNestedField(k.Object, "spec", "suspend")
+	}))
+	t.conclude(c.step, c.refs, c.before, c.seen, t.await(key, c.seen), want)
 }
 
 // plan runs "kubectl fluxjob plan" on the second tree.
@@ -298,6 +420,14 @@ func (t *trial) compare(step plan.Step, want *expectation) {
 	before := t.snapshot(refs)
 	seen := oracle.mark(key)
 	ready := t.reconcile(key.Name, "after")
+	t.conclude(step, refs, before, seen, ready, want)
+}
+
+// conclude compares a step with what the log and the cluster tell of its
+// reconciliation.
+func (t *trial) conclude(step plan.Step, refs []object.Ref, before map[object.Ref]*unstructured.Unstructured, seen int, ready map[string]any, want *expectation) {
+	t.t.Helper()
+	key := step.Kustomization
 	after := t.snapshot(refs)
 	lines, err := oracle.await(t.ctx, key, func([]logLine) bool { return true })
 	t.must("read the log", err)
@@ -309,6 +439,16 @@ func (t *trial) compare(step plan.Step, want *expectation) {
 		t.t.Errorf("Kustomization %s: want a message like %s, got: %s", key.Name, want.message, message)
 	}
 	t.problem(step, ready, want)
+	t.weighAll(step, refs, before, after, did, want)
+	if did.failed == "" && step.Problem == nil {
+		t.inventory(step)
+	}
+}
+
+// weighAll checks every change of a step against what was seen.
+func (t *trial) weighAll(step plan.Step, refs []object.Ref, before, after map[object.Ref]*unstructured.Unstructured, did deed, want *expectation) {
+	t.t.Helper()
+	key := step.Kustomization
 	got := map[string]string{}
 	from, blocked := heldFrom(step.Changes)
 	met := blocked == 0
@@ -336,9 +476,6 @@ func (t *trial) compare(step plan.Step, want *expectation) {
 	}
 	if d := gocmp.Diff(want.objects, got); d != "" {
 		t.t.Errorf("Kustomization %s (-want +got):\n%s", key.Name, d)
-	}
-	if did.failed == "" && step.Problem == nil {
-		t.inventory(step)
 	}
 }
 

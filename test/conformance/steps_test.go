@@ -35,7 +35,7 @@ const (
 
 // step does one line of the file between:
 //
-//	wait OBJECT STATE             until a Job is Running, Complete, Failed or Suspended, or an object is gone
+//	wait OBJECT STATE             until a Job is Running, Complete, Failed or Suspended, a Kustomization ready, or an object gone
 //	delete OBJECT                 and wait until it is gone
 //	patch OBJECT as MANAGER JSON  as "kubectl edit" does; OBJECT:scale is the subresource
 //	create FILE as MANAGER        what stands in between/FILE
@@ -85,7 +85,7 @@ func is(job *unstructured.Unstructured, state string) bool {
 		ready, _, _ := unstructured.NestedInt64(job.Object, "status", "ready")
 		return ready > 0
 	}
-	return condition(job, state) == "True"
+	return condition(job, strings.ToUpper(state[:1])+state[1:]) == "True"
 }
 
 func (c *testCase) delete(ctx context.Context, ref string) error {
@@ -199,6 +199,7 @@ var kinds = map[string]schema.GroupVersionKind{
 	"CronJob":            {Group: "batch", Version: "v1", Kind: "CronJob"},
 	"Deployment":         {Group: "apps", Version: "v1", Kind: "Deployment"},
 	"Job":                {Group: "batch", Version: "v1", Kind: "Job"},
+	"Kustomization":      {Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Kind: "Kustomization"},
 	"Namespace":          {Version: "v1", Kind: "Namespace"},
 	"Secret":             {Version: "v1", Kind: "Secret"},
 	"Service":            {Version: "v1", Kind: "Service"},

@@ -167,7 +167,6 @@ func TestRefusedFlags(t *testing.T) {
 		{"plan", "-A"},
 		{"plan", "-l", "a=b"},
 		{"plan", "--compare", "server"},
-		{"plan", "--recurse=false"},
 		{"plan", "--with-live-dependencies"},
 		{"plan", "--source-controller", "localhost:1"},
 		{"plan", "--nonsense"},

@@ -20,7 +20,7 @@ func TestWithoutFlux(t *testing.T) {
 		t.Fatalf("the cluster serves Kustomizations: %v", err)
 	}
 	p := s.plan(3)
-	equal(t, "inventory", p.step("app").Inventory, plan.Inventory{Kept: plan.KeptByPlugin, Prune: true})
+	equal(t, "inventory", p.step("app").Inventory, plan.Inventory{Kept: plan.KeptByPlugin, Prune: true, DeletionPolicy: plan.DeleteAll})
 	s.apply(0)
 	s.plan(0)
 	equal(t, "inventory", s.inventory("app"), []string{s.ns + "_a__ConfigMap", s.ns + "_b__ConfigMap", s.ns + "_migrate_batch_Job"})
