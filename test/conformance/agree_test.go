@@ -68,7 +68,7 @@ var differences = map[string][]difference{
 	"invalid-replacement": {{plan.Blocked, lost}},
 	// The controller refuses an object that names no namespace. We put it into
 	// "default", and warn.
-	"namespace-missing": {{plan.Create, refused}},
+	"namespace-missing": {{plan.Create, held}},
 	// A Kustomization that is reconciled before the one that took an object
 	// over deletes it. We leave it alone.
 	"moved-object": {{plan.Skip, deleted}, {plan.Update, created}},
@@ -154,6 +154,10 @@ func agrees(c plan.Change, got outcome, heldFrom, blocked int) bool {
 	waits := heldFrom != 0 && (c.Stage >= heldFrom || c.Stage == 0)
 	if waits && (c.Action != plan.Blocked || blocked > 1) {
 		return slices.Contains(heldBack[c.Action], got)
+	}
+	// Of an earlier stage a reconciliation that fails tells only what it changed.
+	if heldFrom != 0 && got == held && !c.Action.Writes() {
+		return true
 	}
 	return slices.Contains(agreed[c.Action], got)
 }
