@@ -4,14 +4,25 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# The embedded cluster's Kubernetes, the linter, and the release.
-K8S_VERSION ?= v1.37.2
+# The embedded cluster's Kubernetes: K8S=1.36 chooses an older minor version,
+# with the modules of test/cluster/go.k8s-1.36.mod.
+K8S_NEWEST := 1.37
+K8S_OLDER := $(patsubst test/cluster/go.k8s-%.mod,%,$(wildcard test/cluster/go.k8s-*.mod))
+K8S ?= $(K8S_NEWEST)
+ifeq (,$(filter $(K8S),$(K8S_OLDER) $(K8S_NEWEST)))
+$(error K8S=$(K8S): want one of $(K8S_OLDER) $(K8S_NEWEST))
+endif
+
+# The linter, and the release.
 GOLANGCI_VERSION := v2.15.0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 BIN := $(CURDIR)/bin
 TOOLS := $(CURDIR)/.tools
 CLUSTER_DIR ?= $(CURDIR)/.cluster
+CLUSTER := $(BIN)/fluxjob-cluster$(addprefix -,$(filter-out $(K8S_NEWEST),$(K8S)))
+CLUSTER_MOD := go$(addprefix .k8s-,$(filter-out $(K8S_NEWEST),$(K8S))).mod
+K8S_VERSION := $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2 }' test/cluster/$(CLUSTER_MOD))
 K8S_VERSION_PARTS := $(subst ., ,$(patsubst v%,%,$(K8S_VERSION)))
 VERSION_PKG := k8s.io/component-base/version
 CLUSTER_LDFLAGS := -s -w -X $(VERSION_PKG).gitVersion=$(K8S_VERSION) -X $(VERSION_PKG).gitMajor=$(word 1,$(K8S_VERSION_PARTS)) -X $(VERSION_PKG).gitMinor=$(word 2,$(K8S_VERSION_PARTS))
@@ -26,9 +37,9 @@ build: ## Build bin/kubectl-fluxjob
 	go build -ldflags "-s -w -X github.com/fluxjob/kubectl-fluxjob/pkg/cmd.Version=$(VERSION)" -o $(BIN)/kubectl-fluxjob ./cmd/kubectl-fluxjob
 
 .PHONY: cluster
-cluster: ## Build bin/fluxjob-cluster, the embedded Kubernetes
-	@echo "building bin/fluxjob-cluster: Kubernetes $(K8S_VERSION) from Go modules (the first time takes 5 to 10 minutes on 2 cores)"
-	go build -C test/cluster -ldflags "$(CLUSTER_LDFLAGS)" -o $(BIN)/fluxjob-cluster .
+cluster: ## Build bin/fluxjob-cluster, the embedded Kubernetes; K8S=1.36 builds bin/fluxjob-cluster-1.36
+	@echo "building $(CLUSTER:$(CURDIR)/%=%): Kubernetes $(K8S_VERSION) from Go modules (the first time takes 5 to 10 minutes on 2 cores)"
+	go build -C test/cluster -modfile=$(CLUSTER_MOD) -ldflags "$(CLUSTER_LDFLAGS)" -o $(CLUSTER) .
 
 .PHONY: controller
 controller: # bin/kustomize-controller, the oracle of the conformance tests
@@ -38,20 +49,29 @@ controller: # bin/kustomize-controller, the oracle of the conformance tests
 
 .PHONY: cluster-up
 cluster-up: cluster ## Start the embedded Kubernetes in the background; its kubeconfig is .cluster/kubeconfig
-	$(BIN)/fluxjob-cluster up --dir $(CLUSTER_DIR)
+	$(CLUSTER) up --dir $(CLUSTER_DIR)
 
 .PHONY: cluster-down
 cluster-down: cluster ## Stop the embedded Kubernetes
-	$(BIN)/fluxjob-cluster down --dir $(CLUSTER_DIR)
+	$(CLUSTER) down --dir $(CLUSTER_DIR)
 
 .PHONY: demo
 demo: build cluster ## Show plan and apply on the embedded Kubernetes, and leave nothing behind
-	test/scripts/demo.sh
+	FLUXJOB_CLUSTER_BIN=$(CLUSTER) test/scripts/demo.sh
 
 .PHONY: test
 test: build cluster controller ## Run all tests, on the embedded Kubernetes and beside the real kustomize-controller
-	FLUXJOB_BIN=$(BIN)/kubectl-fluxjob FLUXJOB_CLUSTER_BIN=$(BIN)/fluxjob-cluster FLUXJOB_CONTROLLER_BIN=$(BIN)/kustomize-controller go test -count=1 -timeout 20m ./...
-	go test -C test/cluster -timeout 20m -ldflags "$(CLUSTER_LDFLAGS)" ./...
+	FLUXJOB_BIN=$(BIN)/kubectl-fluxjob FLUXJOB_CLUSTER_BIN=$(CLUSTER) FLUXJOB_CONTROLLER_BIN=$(BIN)/kustomize-controller go test -count=1 -timeout 20m ./...
+	go test -C test/cluster -modfile=$(CLUSTER_MOD) -timeout 20m -ldflags "$(CLUSTER_LDFLAGS)" ./...
+
+.PHONY: test-versions
+test-versions: build controller ## Run the conformance tests and random Jobs on each Kubernetes from 1.34 on: half an hour, not in CI
+	@failed=0; for k8s in $(K8S_NEWEST) $(K8S_OLDER); do $(MAKE) -s test-version K8S=$$k8s || failed=1; done; exit $$failed
+
+.PHONY: test-version
+test-version: cluster
+	go mod -C test/cluster tidy -diff -modfile=$(CLUSTER_MOD)
+	FLUXJOB_BIN=$(BIN)/kubectl-fluxjob FLUXJOB_CLUSTER_BIN=$(CLUSTER) FLUXJOB_CONTROLLER_BIN=$(BIN)/kustomize-controller test/scripts/test-version.sh
 
 .PHONY: golden
 golden: ## Rewrite the golden files of the tests
@@ -96,5 +116,5 @@ dist: ## Build the release archives into dist/ and plugins.yaml from them; set V
 
 .PHONY: clean
 clean: ## Remove what was built, and stop the embedded Kubernetes
-	@if [ -x $(BIN)/fluxjob-cluster ]; then $(BIN)/fluxjob-cluster down --dir $(CLUSTER_DIR); fi
+	@for cluster in $(wildcard $(BIN)/fluxjob-cluster*); do $$cluster down --dir $(CLUSTER_DIR); done
 	rm -rf $(BIN) $(TOOLS) $(CLUSTER_DIR) dist

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/util/version"
 	"sigs.k8s.io/yaml"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
@@ -60,9 +61,9 @@ func newExpectation() *expectation {
 	return &expectation{ready: succeeded, objects: map[string]string{}}
 }
 
-// readCase reads an archive; its file name is the name of the case and of its
-// namespace.
-func readCase(file string) (*testCase, error) {
+// readCase reads an archive, with what is expected on the server; the archive's
+// file name is the name of the case and of its namespace.
+func readCase(file string, server *version.Version) (*testCase, error) {
 	archive, err := txtar.ParseFile(file)
 	if err != nil {
 		return nil, err
@@ -86,7 +87,7 @@ func readCase(file string) (*testCase, error) {
 	if len(names) == 0 {
 		c.kustomizations = []string{kustomizationName}
 	}
-	return c, c.readExpect()
+	return c, c.readExpect(server)
 }
 
 func (c *testCase) expand(text string) string { return strings.ReplaceAll(text, "@NS", c.name) }
@@ -104,15 +105,22 @@ func (c *testCase) expand(text string) string { return strings.ReplaceAll(text, 
 //	kustomization NAME                what follows is about this one; another name than those of the files is that of one that is rendered
 //	awake NAME                        this one, which is rendered, is not suspended while plan is asked
 //	again                             what follows is about one more reconciliation of the same tree
+//	since VERSION LINE                one of these lines that holds from this version of the server on
+//	below VERSION LINE                one that holds on older servers
 //
-// The outcomes are those of agree_test.go.
-func (c *testCase) readExpect() error {
+// The outcomes are those of agree_test.go. That plan and controller agree is
+// checked on every server.
+func (c *testCase) readExpect(server *version.Version) error {
 	if _, found := c.files["expect"]; !found {
 		return fmt.Errorf("%s expects nothing", c.name)
 	}
 	current := c.kustomizations[0]
 	c.rounds = []*round{newRound(c.kustomizations)}
 	for line := range strings.Lines(c.files["expect"]) {
+		line, err := onServer(line, server)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
 		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		rest = strings.Join(strings.Fields(rest), " ")
 		e := (*c.rounds[len(c.rounds)-1])[current]
@@ -153,6 +161,23 @@ func (c *testCase) readExpect() error {
 		}
 	}
 	return nil
+}
+
+// onServer takes the version off a line of the file expect, and returns "" if
+// the line does not hold on the server.
+func onServer(line string, server *version.Version) (string, error) {
+	words := strings.SplitN(strings.TrimSpace(line), " ", 3)
+	if words[0] != "since" && words[0] != "below" {
+		return line, nil
+	}
+	if len(words) < 3 {
+		return "", fmt.Errorf("bad line %q", line)
+	}
+	v, err := version.ParseGeneric(words[1])
+	if err != nil || server.AtLeast(v) != (words[0] == "since") {
+		return "", err
+	}
+	return words[2], nil
 }
 
 func newRound(kustomizations []string) *round {

@@ -62,7 +62,7 @@ func TestConformance(t *testing.T) {
 	total := &tally{differing: map[string]int{}, known: map[string]int{}}
 	t.Run("cases", func(t *testing.T) {
 		for _, file := range files {
-			c, err := readCase(file)
+			c, err := readCase(file, server)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +72,7 @@ func TestConformance(t *testing.T) {
 			})
 		}
 	})
-	log.Printf("conformance: %s", total)
+	log.Printf("conformance: Kubernetes v%s: %s", server, total)
 }
 
 // trial is one case as it runs.

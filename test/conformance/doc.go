@@ -26,5 +26,6 @@
 // For each case plan is asked before the controller sees the second revision.
 // The controller's part is then observed, in its log and in the cluster, and
 // each action of the plan is checked against it by the table in agree_test.go.
-// The written expectation comes on top: it documents the case.
+// The written expectation comes on top: it documents the case. Where servers of
+// different versions do different things, its lines say which.
 package conformance

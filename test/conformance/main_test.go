@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
@@ -26,6 +27,7 @@ var (
 	binary     string
 	kubeconfig string
 	client     dynamic.Interface
+	server     *version.Version
 	mapper     meta.ResettableRESTMapper
 	oracle     *controller
 	served     *artifacts
@@ -78,6 +80,13 @@ func connect(kubeconfig string) error {
 	}
 	d, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
+		return err
+	}
+	info, err := d.ServerVersion()
+	if err != nil {
+		return err
+	}
+	if server, err = version.ParseGeneric(info.GitVersion); err != nil {
 		return err
 	}
 	mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(d))

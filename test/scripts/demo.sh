@@ -6,7 +6,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/fluxjob-demo.XXXXXX")
-cluster="$here/bin/fluxjob-cluster"
+cluster=${FLUXJOB_CLUSTER_BIN:-$here/bin/fluxjob-cluster}
 trap '"$cluster" down --dir "$work/cluster" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' cyan=$'\e[36m' reset=$'\e[0m'; else bold='' cyan='' reset=''; fi
