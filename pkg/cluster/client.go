@@ -150,29 +150,45 @@ func (c *Client) apply(ctx context.Context, u *unstructured.Unstructured, opts m
 }
 
 // TakeOver makes the controller's field manager own what live owes to kubectl
-// and to older Flux versions, as the controller does before it applies. It
-// does nothing if there is nothing to take over.
-func (c *Client) TakeOver(ctx context.Context, live *unstructured.Unstructured) error {
-	patches, err := Takeover(live)
+// and to older Flux versions, as the controller does before it applies, and
+// returns the object as it is then. It returns live if there is nothing to take
+// over.
+func (c *Client) TakeOver(ctx context.Context, live *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	patches, err := takeover(live)
 	if err != nil || len(patches) == 0 {
-		return err
+		return live, err
 	}
 	data, err := json.Marshal(patches)
 	if err != nil {
-		return fmt.Errorf("encode the ownership patch: %w", err)
+		return nil, fmt.Errorf("encode the ownership patch: %w", err)
 	}
 	r, err := c.resource(object.RefOf(live))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = r.Patch(ctx, live.GetName(), types.JSONPatchType, data, metav1.PatchOptions{FieldManager: FieldManager})
-	return err
+	return r.Patch(ctx, live.GetName(), types.JSONPatchType, data, metav1.PatchOptions{FieldManager: FieldManager})
 }
 
-// Takeover returns the patch that TakeOver sends; empty if live owes nothing.
+// TakenOver returns live with the field managers that TakeOver leaves, nil if
+// there is nothing to take over. It sends no request.
+func TakenOver(live *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	patches, err := takeover(live)
+	if err != nil || len(patches) == 0 {
+		return nil, err
+	}
+	taken := live.DeepCopy()
+	for _, p := range patches {
+		if p.Path == "/metadata/managedFields" {
+			taken.SetManagedFields(p.Value)
+		}
+	}
+	return taken, nil
+}
+
+// takeover returns the patch that TakeOver sends; empty if live owes nothing.
 // The managers, annotations and labels are those of kustomize-controller
 // v1.9.5 (kustomization_controller.go, apply).
-func Takeover(live *unstructured.Unstructured) ([]ssa.JSONPatch, error) {
+func takeover(live *unstructured.Unstructured) ([]ssa.JSONPatch, error) {
 	patches := ssa.PatchRemoveAnnotations(live, []string{
 		"kubectl.kubernetes.io/last-applied-configuration",
 		"kustomize.toolkit.fluxcd.io/checksum",

@@ -33,6 +33,8 @@ type Policy struct {
 	PlannedAsStep bool
 	// Brings says what comes with this plan before the object.
 	Brings Brings
+	// Ignore is what spec.ignore leaves alone.
+	Ignore Ignore
 	Mask   Mask
 }
 
@@ -60,9 +62,9 @@ type Observed struct {
 	// ReplacementErr its error. Both are nil if it was not tried.
 	Replacement    *unstructured.Unstructured
 	ReplacementErr error
-	// TakesOver says that field managers or annotations of other tools are
-	// removed first.
-	TakesOver bool
+	// TakenOver is Live with the field managers that are left when those of other
+	// tools, and their annotations, are removed first; nil if there are none.
+	TakenOver *unstructured.Unstructured
 }
 
 // Skipped answers the reason why the controller would pass the object over, or
@@ -150,19 +152,41 @@ func Classify(o Observed, p Policy) (plan.Action, plan.Reason) {
 
 // accepted classifies an object whose dry-run the server accepted.
 func accepted(o Observed, p Policy) (plan.Action, plan.Reason) {
+	ignored := p.Ignore.paths(o.DryRun)
+	dryRun, err := without(o.DryRun, ignored)
+	if err != nil {
+		return ignoreFailed(err, p)
+	}
 	switch {
 	case o.Live == nil && p.Inventory && object.RefOf(o.Desired).IsJob():
 		return plan.Create, plan.Reason{Code: plan.RemovedAfterRun, Detail: "it was applied before and is gone, by its TTL or by hand"}
 	case o.Live == nil:
 		return plan.Create, plan.Reason{Code: plan.NotFound}
-	case drifted(o.Live, o.DryRun) && !onlyOwner(o.Live, o.DryRun):
-		return plan.Update, plan.Reason{Code: plan.Changed}
-	case drifted(o.Live, o.DryRun):
-		return plan.Update, plan.Reason{Code: plan.Ownership, Detail: "the owner labels change"}
-	case o.TakesOver:
-		return plan.Update, plan.Reason{Code: plan.Ownership, Detail: "kustomize-controller takes over fields or annotations of other managers"}
 	}
-	return plan.Unchanged, plan.Reason{}
+	live, err := without(o.Live, ignored)
+	if err != nil {
+		return ignoreFailed(err, p)
+	}
+	drifts := drifted(live, dryRun)
+	if !drifts && o.TakenOver == nil {
+		return plan.Unchanged, plan.Reason{}
+	}
+	if _, err := Payload(o.Desired, firstOf(o.TakenOver, o.Live), o.DryRun, ignored); err != nil {
+		return ignoreFailed(err, p)
+	}
+	switch {
+	case drifts && !onlyOwner(live, dryRun):
+		return plan.Update, plan.Reason{Code: plan.Changed}
+	case drifts:
+		return plan.Update, plan.Reason{Code: plan.Ownership, Detail: "the owner labels change"}
+	}
+	return plan.Update, plan.Reason{Code: plan.Ownership, Detail: "kustomize-controller takes over fields or annotations of other managers"}
+}
+
+// ignoreFailed classifies an object to which the paths of spec.ignore cannot be
+// applied: the controller's reconciliation fails on it.
+func ignoreFailed(err error, p Policy) (plan.Action, plan.Reason) {
+	return plan.Blocked, plan.Reason{Code: plan.DryRunFailed, Detail: p.Mask.Text("spec.ignore: " + err.Error())}
 }
 
 // onlyOwner says whether nothing but the owner labels differs.

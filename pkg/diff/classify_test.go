@@ -106,7 +106,7 @@ func TestClassify(t *testing.T) {
 		},
 		{
 			"only other managers' fields are taken over",
-			Observed{Desired: job(""), Live: job(""), DryRun: job(""), TakesOver: true},
+			Observed{Desired: job(""), Live: job(""), DryRun: job(""), TakenOver: job("")},
 			Policy{},
 			plan.Update,
 			plan.Reason{Code: plan.Ownership, Detail: "kustomize-controller takes over fields or annotations of other managers"},

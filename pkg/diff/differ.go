@@ -59,6 +59,9 @@ func (d *Differ) Object(ctx context.Context, desired *unstructured.Unstructured,
 	} else {
 		d.observe(ctx, &o, p)
 		c.Action, c.Reason = Classify(o, p)
+		if c.Action == plan.Update || c.Action == plan.Unchanged {
+			d.ignore(ctx, &o, c, p)
+		}
 		c.Fields, item.After = fieldsOf(o, c.Action, p)
 		d.confirm(ctx, o, c.Fields)
 		if o.Replacement != nil && item.After != nil {
@@ -81,9 +84,10 @@ func (d *Differ) observe(ctx context.Context, o *Observed, p Policy) {
 		return
 	}
 	if o.Live != nil {
-		patches, err := cluster.Takeover(o.Live)
 		merge := map[string]string{group + "/ssa": "Merge"}
-		o.TakesOver = err == nil && len(patches) > 0 && !marked(merge, o.Desired, o.Live)
+		if taken, err := cluster.TakenOver(o.Live); err == nil && !marked(merge, o.Desired, o.Live) {
+			o.TakenOver = taken
+		}
 	}
 	o.DryRun, o.DryRunErr = d.Cluster.DryRun(ctx, o.Desired)
 	if o.Live == nil || (p.Requested == "" && !immutable(o.DryRunErr)) {
@@ -93,6 +97,29 @@ func (d *Differ) observe(ctx context.Context, o *Observed, p Policy) {
 		o.Replacement, o.ReplacementErr = d.Cluster.DryRun(ctx, underAnotherName(o.Desired, o.Live))
 	} else if o.DryRunErr != nil && !refusesChange(o.DryRunErr) {
 		o.ReplacementErr = o.DryRunErr
+	}
+}
+
+// ignore makes what is ignored no part of what comes of an object that is
+// updated or unchanged.
+func (d *Differ) ignore(ctx context.Context, o *Observed, c *plan.Change, p Policy) {
+	ignored := p.Ignore.paths(o.DryRun)
+	if len(ignored) == 0 {
+		return
+	}
+	if c.Action == plan.Unchanged {
+		o.DryRun = o.Live
+		return
+	}
+	c.Ignored = ignored
+	payload, err := Payload(o.Desired, firstOf(o.TakenOver, o.Live), o.DryRun, ignored)
+	if err != nil || payload == o.Desired {
+		return // Classify has told the error.
+	}
+	// Only the server knows: a field that is gone from the live object is
+	// written as null, which some types read as an empty value.
+	if o.DryRun, err = d.Cluster.DryRun(ctx, payload); err != nil {
+		c.Action, c.Reason = failed(err, *o, p)
 	}
 }
 

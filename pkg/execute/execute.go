@@ -25,7 +25,8 @@ import (
 type Writer interface {
 	Get(ctx context.Context, ref object.Ref) (*unstructured.Unstructured, error)
 	Apply(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error)
-	TakeOver(ctx context.Context, live *unstructured.Unstructured) error
+	DryRun(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error)
+	TakeOver(ctx context.Context, live *unstructured.Unstructured) (*unstructured.Unstructured, error)
 	Delete(ctx context.Context, ref object.Ref, uid string, propagation metav1.DeletionPropagation) error
 	SaveInventory(ctx context.Context, key object.Key, inv plan.Inventory) (createdNamespace bool, err error)
 }

@@ -127,7 +127,7 @@ func (s *stepRun) apply(ctx context.Context) error {
 		var err error
 		switch c.Action {
 		case plan.Create:
-			err = s.write(ctx, c)
+			err = s.create(ctx, c)
 		case plan.Update:
 			err = s.update(ctx, c)
 		case plan.Recreate:
@@ -171,11 +171,15 @@ func (s *stepRun) settle(ctx context.Context, stage int) error {
 	return s.waitFor(ctx, targets, stageTimeout)
 }
 
-func (s *stepRun) write(ctx context.Context, c *plan.Change) error {
+func (s *stepRun) create(ctx context.Context, c *plan.Change) error {
 	desired, err := s.want(c)
 	if err != nil {
 		return err
 	}
+	return s.write(ctx, c, desired)
+}
+
+func (s *stepRun) write(ctx context.Context, c *plan.Change, desired *unstructured.Unstructured) error {
 	now, err := s.cluster.Apply(ctx, desired)
 	if c.Reason.Code == plan.AfterCRD && notServed(err) {
 		now, err = s.writeWhenServed(ctx, desired)
@@ -222,8 +226,13 @@ func (s *stepRun) wrote(c *plan.Change, now *unstructured.Unstructured) {
 }
 
 // update takes over what belongs to other tools, as the controller does, and
-// applies. It writes only to the object that the plan saw.
+// applies. It writes only to the object that the plan saw, and leaves alone what
+// the plan ignores.
 func (s *stepRun) update(ctx context.Context, c *plan.Change) error {
+	desired, err := s.want(c)
+	if err != nil {
+		return err
+	}
 	live, err := s.cluster.Get(ctx, c.Object)
 	if err != nil {
 		return s.refused("update", c.Object, err)
@@ -231,10 +240,21 @@ func (s *stepRun) update(ctx context.Context, c *plan.Change) error {
 	if string(live.GetUID()) != c.Live.UID {
 		return replaced(c)
 	}
-	if err := s.cluster.TakeOver(ctx, live); err != nil {
+	var dryRun *unstructured.Unstructured
+	if len(c.Ignored) > 0 {
+		if dryRun, err = s.cluster.DryRun(ctx, desired); err != nil {
+			return s.refused("update", c.Object, err)
+		}
+	}
+	if live, err = s.cluster.TakeOver(ctx, live); err != nil {
 		return s.refused("take over", c.Object, err)
 	}
-	return s.write(ctx, c)
+	if dryRun != nil {
+		if desired, err = diff.Payload(desired, live, dryRun, c.Ignored); err != nil {
+			return fmt.Errorf("update %s: spec.ignore: %w", c.Object, err)
+		}
+	}
+	return s.write(ctx, c, desired)
 }
 
 // refused says what the server answered, in its words but without the objects
@@ -279,7 +299,7 @@ func (s *stepRun) recreate(ctx context.Context, c *plan.Change) error {
 		}
 		s.emit(report.Event{Type: report.ObjectDeleted, Object: &c.Object, Action: plan.Recreate, UID: c.Live.UID})
 	}
-	now, err := s.create(ctx, desired)
+	now, err := s.createAnew(ctx, desired)
 	if err != nil {
 		return fmt.Errorf("%s was deleted and could not be created again, run apply once more: %w", c.Object, s.refused("create", c.Object, err))
 	}
@@ -310,9 +330,9 @@ func gone(ctx context.Context, seen <-chan cluster.Seen, c *plan.Change) error {
 	}
 }
 
-// create applies an object whose predecessor was just deleted. It tries again
+// createAnew applies an object whose predecessor was just deleted. It tries again
 // while the server cannot answer, because giving up would lose the object.
-func (s *stepRun) create(ctx context.Context, desired *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (s *stepRun) createAnew(ctx context.Context, desired *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	var now *unstructured.Unstructured
 	var last error
 	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Cap: 5 * time.Second, Steps: 20, Jitter: 0.1}

@@ -140,6 +140,9 @@ type Change struct {
 	Fields []Field    `json:"fields"`
 	// Live identifies the object in the cluster; nil if it does not exist.
 	Live *Live `json:"live,omitempty"`
+	// Ignored are the JSON pointers at which spec.ignore keeps an update from
+	// changing the object.
+	Ignored []string `json:"ignored,omitempty"`
 	// Desired is the digest of the rendered object; empty for a delete.
 	Desired string `json:"desired,omitempty"`
 	// Stage is the stage of the controller's apply, from 1; see
@@ -273,6 +276,8 @@ const (
 	DependencyNotReady = "DependencyNotReady"
 	NotSupported       = "NotSupported"
 	InventoryFailed    = "InventoryFailed"
+	// ReconciliationFailed stands for a configuration that fails when it is applied.
+	ReconciliationFailed = "ReconciliationFailed"
 )
 
 // Warning is advice that does not stop a plan.

@@ -70,7 +70,7 @@ func (p *Planner) compare(ctx context.Context, steps []*step, order *graph.Graph
 		s.items = make([]diff.Item, len(s.objects))
 		for i, o := range s.objects {
 			id := object.RefOf(o).ID()
-			policy := diff.Policy{Inventory: known[id], Brings: bring[s.key], Mask: s.mask, PlannedAsStep: planned[id] && !flux}
+			policy := diff.Policy{Inventory: known[id], Brings: bring[s.key], Ignore: s.ignore, Mask: s.mask, PlannedAsStep: planned[id] && !flux}
 			if s.k.Spec.Force {
 				policy.Forced = "spec.force of " + s.key.String()
 			}

@@ -64,6 +64,7 @@ type step struct {
 	plan    plan.Step
 	objects []*unstructured.Unstructured
 	secrets []string
+	ignore  diff.Ignore
 	mask    diff.Mask
 	items   []diff.Item
 }
@@ -160,8 +161,6 @@ func unsupported(k *manifest.Kustomization) string {
 	switch {
 	case k.Spec.KubeConfig != nil:
 		return "spec.kubeConfig"
-	case len(k.Spec.Ignore) > 0:
-		return "spec.ignore"
 	case len(k.Spec.HealthCheckExprs) > 0:
 		return "spec.healthCheckExprs"
 	}
@@ -207,6 +206,12 @@ func (s *step) take(r *rendering) {
 	s.objects, s.secrets, s.mask = r.Objects, r.Secrets, diff.NewMask(r.Secrets)
 	if s.plan.Problem == nil {
 		s.plan.Problem = r.problem
+	}
+	// The controller reads the rules when it has something to apply.
+	var err error
+	if s.ignore, err = diff.CompileIgnore(s.k.Spec.Ignore); err != nil && len(s.objects) > 0 {
+		s.fail(plan.ReconciliationFailed, "spec.ignore: "+err.Error())
+		s.objects = nil
 	}
 }
 

@@ -194,7 +194,6 @@ func TestUnsupported(t *testing.T) {
 	tests := []struct{ name, spec, want string }{
 		{"nothing", "{wait: true, force: true, targetNamespace: x, suspend: true}", ""},
 		{"another cluster", "{kubeConfig: {secretRef: {name: x}}}", "spec.kubeConfig"},
-		{"ignored fields", "{ignore: [{paths: [/spec/replicas]}]}", "spec.ignore"},
 		{"expressions of health", "{healthCheckExprs: [{apiVersion: v1, kind: X, current: 'true'}]}", "spec.healthCheckExprs"},
 		{"an expression of readiness", "{dependsOn: [{name: b}, {name: c, readyExpr: 'true'}]}", "spec.dependsOn[c].readyExpr"},
 	}

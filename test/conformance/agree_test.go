@@ -69,6 +69,8 @@ var differences = map[string][]difference{
 	// The controller refuses an object that names no namespace. We put it into
 	// "default", and warn.
 	"namespace-missing": {{plan.Create, held}},
+	// The controller's error about paths of spec.ignore does not name the object.
+	"error-without-object": {{plan.Blocked, held}},
 	// A Kustomization that is reconciled before the one that took an object
 	// over deletes it. We leave it alone.
 	"moved-object": {{plan.Skip, deleted}, {plan.Update, created}},

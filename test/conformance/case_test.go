@@ -53,12 +53,14 @@ type expectation struct {
 	problem string
 	// objects tells of each object "action/reason outcome".
 	objects map[string]string
+	// holds tells of objects, and of JSON pointers into them, what is there then.
+	holds map[[2]string]string
 }
 
 const succeeded = "ReconciliationSucceeded"
 
 func newExpectation() *expectation {
-	return &expectation{ready: succeeded, objects: map[string]string{}}
+	return &expectation{ready: succeeded, objects: map[string]string{}, holds: map[[2]string]string{}}
 }
 
 // readCase reads an archive, with what is expected on the server; the archive's
@@ -96,6 +98,7 @@ func (c *testCase) expand(text string) string { return strings.ReplaceAll(text, 
 //
 //	Kind/name action/reason outcome   an object in the case's namespace
 //	Kind/namespace/name …             an object elsewhere; Kind//name has no namespace
+//	holds OBJECT POINTER VALUE        what stands at a JSON pointer into an object at the end
 //	ready REASON                      of the Ready condition; ReconciliationSucceeded if not said
 //	message REGEXP                    of the Ready condition
 //	problem REASON                    plan has no changes because of it
@@ -136,6 +139,10 @@ func (c *testCase) readExpect(server *version.Version) error {
 			e.message = expression
 		case "problem":
 			e.problem = rest
+		case "holds":
+			ref, at, _ := strings.Cut(rest, " ")
+			pointer, value, _ := strings.Cut(at, " ")
+			e.holds[[2]string{c.full(ref), pointer}] = value
 		case "before":
 			c.before = rest
 		case "differs":

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-openapi/jsonpointer"
 	gocmp "github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -476,6 +477,22 @@ func (t *trial) weighAll(step plan.Step, refs []object.Ref, before, after map[ob
 	}
 	if d := gocmp.Diff(want.objects, got); d != "" {
 		t.t.Errorf("Kustomization %s (-want +got):\n%s", key.Name, d)
+	}
+	for at, value := range want.holds {
+		t.holds(at[0], at[1], value)
+	}
+}
+
+// holds checks what stands at a JSON pointer into a live object.
+func (t *trial) holds(ref, pointer, want string) {
+	t.t.Helper()
+	u, err := t.get(t.ctx, ref)
+	t.must("read "+ref, err)
+	at, err := jsonpointer.New(pointer)
+	t.must("read the pointer", err)
+	got, _, err := at.Get(u.Object)
+	if err != nil || fmt.Sprint(got) != want {
+		t.t.Errorf("%s holds %v at %s, want %s (%v)", ref, got, pointer, want, err)
 	}
 }
 
