@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/diff"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/health"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/report"
@@ -242,6 +243,7 @@ func TestTargets(t *testing.T) {
 	skippedJob := job(plan.Skip, ended)
 	checks := plan.Wait{HealthChecks: []object.Ref{webRef, configRef, jobRef}}
 	all := plan.Wait{All: true}
+	byExprs := plan.Wait{All: true, ExprsForJobs: true, HealthCheckExprs: []plan.HealthCheckExpr{{APIVersion: "batch/v1", Kind: "Job", Current: "true"}}}
 	tests := []struct {
 		name    string
 		mode    Wait
@@ -250,6 +252,19 @@ func TestTargets(t *testing.T) {
 		ttl     bool
 		want    []string
 	}{
+		{
+			"a Job by its own end and by the expressions that go before it", WaitJobs, byExprs,
+			[]plan.Change{job(plan.Create, runs)},
+			true,
+			[]string{"Job/shop/migrate by its own end", "Job/shop/migrate, or gone"},
+		},
+		{
+			"a health check of such a Job", WaitJobs,
+			plan.Wait{HealthChecks: []object.Ref{jobRef}, HealthCheckExprs: byExprs.HealthCheckExprs, ExprsForJobs: true},
+			[]plan.Change{job(plan.Create, runs)},
+			false,
+			[]string{"Job/shop/migrate by its own end", "Job/shop/migrate"},
+		},
 		{"Jobs alone by default", WaitJobs, plan.Wait{}, []plan.Change{config, job(plan.Create, runs), old}, false, []string{"Job/shop/migrate by its own end"}},
 		{"a Job that failed and is unchanged as well, so that it fails the step", WaitJobs, plan.Wait{}, []plan.Change{job(plan.Unchanged, plan.Job{Last: plan.Failed})}, false, []string{"Job/shop/migrate by its own end"}},
 		{"no Job that is skipped or deleted", WaitJobs, plan.Wait{}, []plan.Change{skippedJob, job(plan.Delete, ended)}, false, nil},
@@ -260,7 +275,7 @@ func TestTargets(t *testing.T) {
 		{"as Flux: nothing where nothing is asked for", WaitFlux, plan.Wait{}, []plan.Change{config, job(plan.Create, runs)}, false, nil},
 		{"as Flux: Jobs by the controller's rule", WaitFlux, all, []plan.Change{config, job(plan.Create, runs)}, false, []string{"ConfigMap/shop/settings", "Job/shop/migrate"}},
 		{"as Flux: a Job with a TTL may be gone", WaitFlux, all, []plan.Change{job(plan.Create, runs)}, true, []string{"Job/shop/migrate, or gone"}},
-		{"as Flux: only the health checks without spec.wait", WaitFlux, checks, []plan.Change{config, job(plan.Create, runs)}, true, []string{"Deployment/shop/web", "ConfigMap/shop/settings", "Job/shop/migrate"}},
+		{"as Flux: only the health checks without spec.wait", WaitFlux, checks, []plan.Change{config, job(plan.Create, runs)}, true, []string{"Deployment/shop/web", "ConfigMap/shop/settings", "Job/shop/migrate, or gone"}},
 		{"all: every object, whatever the Kustomization asks for", WaitAll, plan.Wait{}, []plan.Change{config, job(plan.Create, runs), old, kept}, false, []string{"ConfigMap/shop/settings", "Job/shop/migrate by its own end"}},
 	}
 	for _, tt := range tests {
@@ -271,7 +286,12 @@ func TestTargets(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			reader, err := health.NewReader(tt.wait)
+			if err != nil {
+				t.Fatal(err)
+			}
 			s := &stepRun{
+				health:  reader,
 				run:     &run{opts: Options{Wait: tt.mode}, desired: map[string]*unstructured.Unstructured{"sha256:job": desired}},
 				step:    &plan.Step{Kustomization: key("app"), Wait: tt.wait, Changes: tt.changes},
 				applied: applied(configRef, jobRef),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/diff"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/health"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/report"
@@ -35,6 +36,8 @@ var (
 type stepRun struct {
 	*run
 	step *plan.Step
+	// health reads what spec.wait and spec.healthChecks ask for.
+	health health.Reader
 	// applied holds the state of every object that this step wrote, by ID.
 	applied map[string]*unstructured.Unstructured
 	// gone lists the objects that this step deleted for good, by ID.
@@ -78,11 +81,14 @@ func (s *stepRun) emit(e report.Event) {
 // execute applies, prunes, records and waits, in the controller's order.
 // watching outlives ctx, so that a recreation can be finished after an
 // interrupt.
-func (s *stepRun) execute(ctx, watching context.Context) error {
+func (s *stepRun) execute(ctx, watching context.Context) (err error) {
+	if s.health, err = health.NewReader(s.step.Wait); err != nil {
+		return fmt.Errorf("spec.healthCheckExprs: %w", err)
+	}
 	if err := s.watchJobs(watching); err != nil {
 		return err
 	}
-	err := s.apply(ctx)
+	err = s.apply(ctx)
 	if err == nil {
 		err = s.prune(ctx)
 	}

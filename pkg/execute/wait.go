@@ -9,7 +9,9 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/health"
@@ -63,15 +65,20 @@ func (s *stepRun) wait(ctx context.Context) error {
 // spec.healthChecks ask for.
 func (s *stepRun) targets() []target {
 	var targets []target
-	followed := map[string]bool{}
+	followed, ttl := map[string]bool{}, map[string]bool{}
 	for i := range s.step.Changes {
 		c := &s.step.Changes[i]
 		id := c.Object.ID()
+		ttl[id] = s.hasTTL(c)
 		switch {
 		case c.Action == plan.Delete || c.Action == plan.Skip || c.Reason.Code == plan.Pruned:
 		case s.follows(c):
-			followed[id] = true
+			// Expressions about Jobs count as well where the controller asks them.
+			followed[id] = !s.health.DecidesJobs()
 			targets = append(targets, target{ref: c.Object, object: s.applied[id], job: c})
+			if !followed[id] && (s.step.Wait.All || s.opts.Wait == WaitAll) {
+				targets = append(targets, target{ref: c.Object, object: s.applied[id], absentIsDone: s.hasTTL(c)})
+			}
 		case (s.step.Wait.All || s.opts.Wait == WaitAll) && !s.isStep(c.Object):
 			followed[id] = true
 			targets = append(targets, target{ref: c.Object, object: s.applied[id], absentIsDone: s.hasTTL(c)})
@@ -79,7 +86,7 @@ func (s *stepRun) targets() []target {
 	}
 	for _, ref := range s.step.Wait.HealthChecks {
 		if !followed[ref.ID()] && !s.isStep(ref) {
-			targets = append(targets, target{ref: ref, object: s.applied[ref.ID()]})
+			targets = append(targets, target{ref: ref, object: s.applied[ref.ID()], absentIsDone: ttl[ref.ID()]})
 		}
 	}
 	return targets
@@ -167,7 +174,7 @@ func (s *stepRun) healthy(ctx context.Context, t target) error {
 	}
 	state := "not found"
 	if t.object != nil {
-		now := health.Flux(t.object)
+		now := s.health.Read(ctx, t.object)
 		if now.Phase == health.Done {
 			return nil
 		}
@@ -175,7 +182,7 @@ func (s *stepRun) healthy(ctx context.Context, t target) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	seen, err := s.cluster.Watch(ctx, t.ref)
+	seen, err := s.watchWhenServed(ctx, t.ref)
 	if err != nil {
 		return s.ended(ctx, t.ref, state, err)
 	}
@@ -196,7 +203,7 @@ func (s *stepRun) healthy(ctx context.Context, t target) error {
 				state = "not found"
 				continue
 			}
-			now := health.Flux(next.Object)
+			now := s.health.Read(ctx, next.Object)
 			switch now.Phase {
 			case health.Done, health.Suspended:
 				return nil
@@ -207,6 +214,19 @@ func (s *stepRun) healthy(ctx context.Context, t target) error {
 			}
 		}
 	}
+}
+
+// watchWhenServed watches an object whose kind may not be served yet: for the
+// controller it is not found until then.
+func (s *stepRun) watchWhenServed(ctx context.Context, ref object.Ref) (seen <-chan cluster.Seen, err error) {
+	_ = wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
+		if seen, err = s.cluster.Watch(ctx, ref); meta.IsNoMatchError(err) {
+			s.cluster.Refresh()
+			return false, nil
+		}
+		return true, nil
+	})
+	return seen, err
 }
 
 // ended tells an error that the end of ctx caused from one of its own.

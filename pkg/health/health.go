@@ -85,15 +85,19 @@ func Flux(u *unstructured.Unstructured) State {
 		}
 		r = *computed
 	}
-	switch r.Status {
+	return stateOf(r.Status, r.Message)
+}
+
+func stateOf(s status.Status, message string) State {
+	switch s {
 	case status.CurrentStatus:
-		return State{Done, r.Message}
+		return State{Done, message}
 	case status.FailedStatus:
-		return State{Failed, r.Message}
+		return State{Failed, message}
 	case status.InProgressStatus, status.TerminatingStatus, status.NotFoundStatus, status.UnknownStatus:
-		return State{Progressing, r.Message}
+		return State{Progressing, message}
 	}
-	return State{Progressing, r.Message}
+	return State{Progressing, message}
 }
 
 type condition struct{ kind, status, reason, message string }

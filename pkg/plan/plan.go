@@ -205,9 +205,25 @@ type Wait struct {
 	All bool `json:"all,omitempty"`
 	// HealthChecks is spec.healthChecks; the controller ignores it with All.
 	HealthChecks []object.Ref `json:"healthChecks,omitempty"`
+	// HealthCheckExprs is spec.healthCheckExprs.
+	HealthCheckExprs []HealthCheckExpr `json:"healthCheckExprs,omitempty"`
+	// ExprsForJobs says that HealthCheckExprs count for Jobs too. The controller
+	// reads Jobs by their conditions first, but not where it acts as somebody
+	// else: there the expressions come first.
+	ExprsForJobs bool `json:"exprsForJobs,omitempty"`
 	// TimeoutSeconds bounds the wait, in the controller's reading of
 	// spec.timeout: never less than 30.
 	TimeoutSeconds float64 `json:"timeoutSeconds"`
+}
+
+// HealthCheckExpr holds the CEL expressions by which the health of a kind is
+// read. Kind is empty for every kind of the group.
+type HealthCheckExpr struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind,omitempty"`
+	Current    string `json:"current"`
+	InProgress string `json:"inProgress,omitempty"`
+	Failed     string `json:"failed,omitempty"`
 }
 
 // Inventory is where the list of a step's objects is kept, and what it holds.
@@ -276,6 +292,8 @@ const (
 	DependencyNotReady = "DependencyNotReady"
 	NotSupported       = "NotSupported"
 	InventoryFailed    = "InventoryFailed"
+	// InvalidCELExpression is terminal: Flux does not try again.
+	InvalidCELExpression = "InvalidCELExpression"
 	// ReconciliationFailed stands for a configuration that fails when it is applied.
 	ReconciliationFailed = "ReconciliationFailed"
 )

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/diff"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/health"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/manifest"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
@@ -134,6 +135,9 @@ func (w *world) step(key object.Key, wave int) *step {
 	if parent, has := w.parents[key]; has {
 		s.plan.Parent = &parent
 	}
+	if _, err := health.NewReader(s.plan.Wait); err != nil {
+		s.fail(plan.InvalidCELExpression, "spec.healthCheckExprs: "+err.Error())
+	}
 	for _, d := range s.plan.DependsOn {
 		switch {
 		case w.known[d] == nil:
@@ -161,8 +165,6 @@ func unsupported(k *manifest.Kustomization) string {
 	switch {
 	case k.Spec.KubeConfig != nil:
 		return "spec.kubeConfig"
-	case len(k.Spec.HealthCheckExprs) > 0:
-		return "spec.healthCheckExprs"
 	}
 	for _, d := range k.Spec.DependsOn {
 		if d.ReadyExpr != "" {
@@ -186,6 +188,12 @@ func sourceOf(k *manifest.Kustomization) source.Ref {
 
 func waitOf(k *manifest.Kustomization) plan.Wait {
 	w := plan.Wait{All: k.Spec.Wait, TimeoutSeconds: k.GetTimeout().Seconds()}
+	for _, e := range k.Spec.HealthCheckExprs {
+		w.HealthCheckExprs = append(w.HealthCheckExprs, plan.HealthCheckExpr{
+			APIVersion: e.APIVersion, Kind: e.Kind, Current: e.Current, InProgress: e.InProgress, Failed: e.Failed,
+		})
+	}
+	w.ExprsForJobs = len(w.HealthCheckExprs) > 0 && (k.Spec.ServiceAccountName != "" || k.Spec.KubeConfig != nil)
 	if w.All {
 		return w
 	}
@@ -203,6 +211,9 @@ func waitOf(k *manifest.Kustomization) plan.Wait {
 // take gives the step what was rendered for it.
 func (s *step) take(r *rendering) {
 	s.plan.Source = r.source
+	if p := s.plan.Problem; p != nil && p.Reason == plan.InvalidCELExpression {
+		return // The controller does not even look at the source.
+	}
 	s.objects, s.secrets, s.mask = r.Objects, r.Secrets, diff.NewMask(r.Secrets)
 	if s.plan.Problem == nil {
 		s.plan.Problem = r.problem

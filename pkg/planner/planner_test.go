@@ -194,7 +194,6 @@ func TestUnsupported(t *testing.T) {
 	tests := []struct{ name, spec, want string }{
 		{"nothing", "{wait: true, force: true, targetNamespace: x, suspend: true}", ""},
 		{"another cluster", "{kubeConfig: {secretRef: {name: x}}}", "spec.kubeConfig"},
-		{"expressions of health", "{healthCheckExprs: [{apiVersion: v1, kind: X, current: 'true'}]}", "spec.healthCheckExprs"},
 		{"an expression of readiness", "{dependsOn: [{name: b}, {name: c, readyExpr: 'true'}]}", "spec.dependsOn[c].readyExpr"},
 	}
 	for _, tt := range tests {
@@ -211,6 +210,14 @@ func TestUnsupported(t *testing.T) {
 	}
 }
 
+func TestExpressionsOfHealthAreParsedAtOnce(t *testing.T) {
+	k := read(t, "a: {healthCheckExprs: [{apiVersion: v1, kind: X, current: 'a'}, {apiVersion: v1, kind: X, current: 'b'}]}")[0]
+	want := &plan.Problem{Reason: "InvalidCELExpression", Message: "spec.healthCheckExprs: duplicate custom health check for GroupKind X at healthchecks[1]"}
+	if d := gocmp.Diff(want, (&world{known: map[object.Key]*manifest.Kustomization{key("a"): k}}).step(key("a"), 0).plan.Problem); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
 func TestWaitOf(t *testing.T) {
 	tests := []struct {
 		name, spec string
@@ -221,6 +228,14 @@ func TestWaitOf(t *testing.T) {
 		{"the timeout", "{interval: 10m, timeout: 3m}", plan.Wait{TimeoutSeconds: 180}},
 		{"a timeout of less than 30 seconds", "{interval: 10m, timeout: 5s}", plan.Wait{TimeoutSeconds: 30}},
 		{"everything, which leaves health checks out", "{wait: true, healthChecks: [{kind: Job, name: a, namespace: b, apiVersion: batch/v1}]}", plan.Wait{All: true, TimeoutSeconds: 570}},
+		{
+			"expressions of health", "{interval: 10m, healthCheckExprs: [{apiVersion: a/v1, kind: X, current: 'c', failed: 'f', inProgress: 'i'}]}",
+			plan.Wait{TimeoutSeconds: 570, HealthCheckExprs: []plan.HealthCheckExpr{{APIVersion: "a/v1", Kind: "X", Current: "c", Failed: "f", InProgress: "i"}}},
+		},
+		{
+			"expressions of health that go before the conditions of Jobs", "{interval: 10m, serviceAccountName: s, healthCheckExprs: [{apiVersion: a/v1, current: 'c'}]}",
+			plan.Wait{TimeoutSeconds: 570, ExprsForJobs: true, HealthCheckExprs: []plan.HealthCheckExpr{{APIVersion: "a/v1", Current: "c"}}},
+		},
 		{
 			"health checks, with the version that the controller assumes", "{healthChecks: [{kind: Deployment, name: a, namespace: b}, {apiVersion: v1, kind: Service, name: s, namespace: b}, {apiVersion: batch/v1, kind: Job, name: j, namespace: b}]}",
 			plan.Wait{TimeoutSeconds: 570, HealthChecks: []object.Ref{

@@ -186,9 +186,7 @@ func (t *trial) reconcile(name, phase string) map[string]any {
 // its first lines, and returns the Ready condition.
 func (t *trial) await(key object.Key, seen int) map[string]any {
 	t.t.Helper()
-	_, err := oracle.await(t.ctx, key, func(lines []logLine) bool {
-		return find(lines[seen:], lineFinished) != nil || find(lines[seen:], lineFailed) != nil
-	})
+	_, err := oracle.await(t.ctx, key, func(lines []logLine) bool { return ended(lines[seen:]) })
 	t.must("wait for the reconciliation of "+key.Name, err)
 	return t.ready(key.Name)
 }
@@ -538,7 +536,7 @@ func (t *trial) problem(step plan.Step, ready map[string]any, want *expectation)
 	if got != want.problem {
 		t.t.Errorf("plan: want the problem %q, got %q", want.problem, got)
 	}
-	early := slices.Contains([]any{plan.BuildFailed, plan.ArtifactFailed, plan.DependencyNotReady}, ready["reason"])
+	early := slices.Contains([]any{plan.BuildFailed, plan.ArtifactFailed, plan.DependencyNotReady, plan.InvalidCELExpression}, ready["reason"])
 	if (early || got != "") && got != ready["reason"] {
 		t.disagree("plan has the problem %+v, the controller's reason is %s: %s", step.Problem, ready["reason"], ready["message"])
 	}
@@ -639,6 +637,9 @@ func deeds(lines []logLine) deed {
 	}
 	if line := find(lines, linePruned); line != nil {
 		d.pruned = listedActions(strings.TrimPrefix(line.Message, linePruned))
+	}
+	if line := find(lines, lineStalled); line != nil {
+		d.failed = line.Error
 	}
 	if line := find(lines, lineFailed); line != nil {
 		d.failed = line.Error

@@ -45,6 +45,7 @@ const (
 	linePruned    = "garbage collection completed: "
 	lineFinished  = "Reconciliation finished"
 	lineFailed    = "Reconciliation failed"
+	lineStalled   = "Reconciler error: terminal error"
 )
 
 // startController starts the controller and waits until it watches.
@@ -100,6 +101,9 @@ func (c *controller) read(log io.Reader) {
 		text, err := reader.ReadBytes('\n')
 		var line logLine
 		known := json.Unmarshal(text, &line) == nil
+		if line.Message == "Reconciler error" {
+			line.Message += ": " + line.Error
+		}
 		c.mu.Lock()
 		if known {
 			c.lines[line.Kustomization] = append(c.lines[line.Kustomization], line)
@@ -140,6 +144,11 @@ func (c *controller) await(ctx context.Context, key object.Key, done func([]logL
 			return lines, ctx.Err()
 		}
 	}
+}
+
+// ended says whether the lines tell of the end of a reconciliation.
+func ended(lines []logLine) bool {
+	return find(lines, lineFinished) != nil || find(lines, lineFailed) != nil || find(lines, lineStalled) != nil
 }
 
 // find returns the last line that begins so, or nil.
