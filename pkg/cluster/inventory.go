@@ -16,9 +16,9 @@ import (
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
 )
 
-// Kustomizations is the kind of the live Flux object, in the version that
+// KustomizationRef names the live Flux object, in the version that
 // every Flux since 2.0 serves.
-func kustomizationRef(key object.Key) object.Ref {
+func KustomizationRef(key object.Key) object.Ref {
 	return object.Ref{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Kind: "Kustomization", Namespace: key.Namespace, Name: key.Name}
 }
 
@@ -37,7 +37,7 @@ const (
 // Inventory returns what was applied before for the Kustomization: the status
 // of the live Flux object or, where there is none, the plugin's own record.
 func (c *Client) Inventory(ctx context.Context, key object.Key) (plan.Inventory, error) {
-	live, err := c.Get(ctx, kustomizationRef(key))
+	live, err := c.Get(ctx, KustomizationRef(key))
 	switch {
 	case err == nil:
 		return fluxInventory(live)

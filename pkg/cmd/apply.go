@@ -126,7 +126,7 @@ func (p *applyCommand) run(ctx context.Context, a *app, names []string) error {
 	if err := p.confirm(ctx, a, result.Plan); err != nil {
 		return err
 	}
-	opts.Mask = result.Mask
+	opts.Mask, opts.Kustomizations = result.Mask, result.Kustomizations
 	opts.Emit = p.events(a.streams.Out, style, result)
 	return reportExit(execute.Run(ctx, client, result.Plan, result.Desired, opts))
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -80,6 +81,9 @@ type Options struct {
 	Timeout time.Duration
 	// Parallelism bounds how many steps run at once.
 	Parallelism int
+	// Kustomizations are the manifests of the plan's Kustomizations, for the
+	// expressions that say when a dependency is ready.
+	Kustomizations map[object.Key]*kustomizev1.Kustomization
 	// Mask hides secret values in what is emitted.
 	Mask diff.Mask
 	// Emit is given every event, from one goroutine.
@@ -93,16 +97,22 @@ type run struct {
 	// planned are the Kustomizations that are steps of the plan.
 	planned map[object.Key]bool
 	opts    Options
-	events  chan report.Event
+	// revisions are those of the steps' sources.
+	revisions map[object.Key]string
+	events    chan report.Event
 }
 
 // Run executes an applyable plan. desired holds the rendered objects by their
 // digest. When ctx ends, no step is started any more, and what is in flight is
 // brought to a state in which no Job is missing.
 func Run(ctx context.Context, c Cluster, p *plan.Plan, desired map[string]*unstructured.Unstructured, opts Options) *report.Report {
-	r := &run{cluster: c, desired: desired, planned: map[object.Key]bool{}, opts: opts, events: make(chan report.Event)}
+	r := &run{
+		cluster: c, desired: desired, planned: map[object.Key]bool{}, opts: opts,
+		revisions: map[object.Key]string{}, events: make(chan report.Event),
+	}
 	for i := range p.Steps {
 		r.planned[p.Steps[i].Kustomization] = true
+		r.revisions[p.Steps[i].Kustomization] = p.Steps[i].Source.Revision
 	}
 	start := time.Now()
 	opts.Emit(report.Event{Type: report.RunStarted, Time: start, Message: p.Digest})
@@ -157,7 +167,10 @@ func (r *run) steps(ctx context.Context, steps []plan.Step) []report.Step {
 	return all
 }
 
-// ready says whether all that the step depends on is done.
+// ready says whether all that the step depends on is done. Where an expression
+// says when a dependency is ready, the controller asks only that. A step of the
+// run is waited for nevertheless: the expression may be true of what was there
+// before the run, and the step is to find what the run makes of it.
 func ready(steps []plan.Step, ended []*report.Step, i int) bool {
 	for j := range steps {
 		if slices.Contains(steps[i].After, steps[j].Kustomization) && (ended[j] == nil || ended[j].Outcome != report.Done) {

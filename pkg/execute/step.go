@@ -85,6 +85,9 @@ func (s *stepRun) execute(ctx, watching context.Context) (err error) {
 	if s.health, err = health.NewReader(s.step.Wait); err != nil {
 		return fmt.Errorf("spec.healthCheckExprs: %w", err)
 	}
+	if err := s.awaitReady(ctx); err != nil {
+		return err
+	}
 	if err := s.watchJobs(watching); err != nil {
 		return err
 	}

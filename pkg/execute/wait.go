@@ -27,6 +27,8 @@ type target struct {
 	object *unstructured.Unstructured
 	// job is set where the Job's own end counts, and not Flux's reading of it.
 	job *plan.Change
+	// ready is set where the Kustomization ref is waited for until it is ready.
+	ready *plan.ReadyExpr
 	// absentIsDone says that the object counts as healthy when it is gone, as
 	// the controller has it for Jobs with a TTL.
 	absentIsDone bool
@@ -159,7 +161,10 @@ func (s *stepRun) verdict(ctx context.Context, errs []error, timeout time.Durati
 }
 
 func (s *stepRun) waitForOne(ctx context.Context, t target) error {
-	if t.job != nil {
+	switch {
+	case t.ready != nil:
+		return s.satisfied(ctx, t)
+	case t.job != nil:
 		return s.followJob(ctx, t)
 	}
 	return s.healthy(ctx, t)
@@ -231,7 +236,7 @@ func (s *stepRun) watchWhenServed(ctx context.Context, ref object.Ref) (seen <-c
 
 // ended tells an error that the end of ctx caused from one of its own.
 func (*stepRun) ended(ctx context.Context, ref object.Ref, state string, err error) error {
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return &errWaiting{ref, state}
 	}
 	return err

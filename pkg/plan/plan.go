@@ -100,6 +100,9 @@ type Cluster struct {
 type Step struct {
 	Kustomization object.Key   `json:"kustomization"`
 	DependsOn     []object.Key `json:"dependsOn"`
+	// ReadyExprs are the expressions that have to be true of dependencies, when
+	// these are done, before the step begins.
+	ReadyExprs []ReadyExpr `json:"readyExprs,omitempty"`
 	// Parent is the Kustomization of the plan that renders this one.
 	Parent *object.Key `json:"parent,omitempty"`
 	// Removed says that Parent no longer renders this Kustomization: the step
@@ -121,6 +124,13 @@ type Step struct {
 	Wait      Wait         `json:"wait"`
 	// Inventory says where the list of this step's objects is kept.
 	Inventory Inventory `json:"inventory"`
+}
+
+// ReadyExpr is spec.dependsOn[].readyExpr: a CEL expression that says when the
+// Kustomization that is depended on is ready.
+type ReadyExpr struct {
+	Kustomization object.Key `json:"kustomization"`
+	Expr          string     `json:"expr"`
 }
 
 // Source says where a step's manifests come from.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
@@ -46,6 +47,8 @@ type Result struct {
 	Plan *plan.Plan
 	// Desired holds the rendered objects by their digest, Change.Desired.
 	Desired map[string]*unstructured.Unstructured
+	// Kustomizations holds the manifests of the steps.
+	Kustomizations map[object.Key]*kustomizev1.Kustomization
 	// Items holds, step by step and change by change, the states before and
 	// after.
 	Items [][]diff.Item
@@ -99,6 +102,8 @@ func (p *Planner) Plan(ctx context.Context, req Request) (*Result, error) {
 	result := &Result{
 		Plan:    &plan.Plan{Created: time.Now().UTC().Truncate(time.Second), Cluster: info, Warnings: warnings, Steps: []plan.Step{}},
 		Desired: map[string]*unstructured.Unstructured{},
+
+		Kustomizations: map[object.Key]*kustomizev1.Kustomization{},
 	}
 	var secrets []string
 	for _, s := range steps {
@@ -112,6 +117,9 @@ func (p *Planner) Plan(ctx context.Context, req Request) (*Result, error) {
 		}
 		for _, o := range s.objects {
 			result.Desired[object.Digest(o)] = o
+		}
+		if s.k != nil { // nil is one that is removed
+			result.Kustomizations[s.key] = &s.k.Kustomization
 		}
 		result.Plan.Steps = append(result.Plan.Steps, s.plan)
 		result.Items = append(result.Items, s.items)
@@ -138,12 +146,20 @@ func (w *world) step(key object.Key, wave int) *step {
 	if _, err := health.NewReader(s.plan.Wait); err != nil {
 		s.fail(plan.InvalidCELExpression, "spec.healthCheckExprs: "+err.Error())
 	}
-	for _, d := range s.plan.DependsOn {
+	for i, d := range s.plan.DependsOn {
 		switch {
 		case w.known[d] == nil:
 			s.fail(plan.DependencyNotReady, fmt.Sprintf("dependency '%s' not found among the Kustomizations read: add its file with -f", d))
 		case w.descends(key, d) && slices.Contains(w.waitedFor(d), key):
 			s.fail(plan.DependencyNotReady, fmt.Sprintf("dependency '%s' renders it and waits for it: neither can ever be ready", d))
+		}
+		expr := k.Spec.DependsOn[i].ReadyExpr
+		if expr == "" {
+			continue
+		}
+		s.plan.ReadyExprs = append(s.plan.ReadyExprs, plan.ReadyExpr{Kustomization: d, Expr: expr})
+		if _, err := health.NewReadyExpr(expr); err != nil {
+			s.fail(plan.InvalidCELExpression, fmt.Sprintf("spec.dependsOn[%s].readyExpr: %s", d, err))
 		}
 	}
 	if field := unsupported(k); field != "" {
@@ -162,14 +178,8 @@ func (s *step) fail(reason, message string) {
 // unsupported names the first field of k that changes what the controller does
 // and that is not followed here.
 func unsupported(k *manifest.Kustomization) string {
-	switch {
-	case k.Spec.KubeConfig != nil:
+	if k.Spec.KubeConfig != nil {
 		return "spec.kubeConfig"
-	}
-	for _, d := range k.Spec.DependsOn {
-		if d.ReadyExpr != "" {
-			return "spec.dependsOn[" + d.Name + "].readyExpr"
-		}
 	}
 	return ""
 }

@@ -194,7 +194,6 @@ func TestUnsupported(t *testing.T) {
 	tests := []struct{ name, spec, want string }{
 		{"nothing", "{wait: true, force: true, targetNamespace: x, suspend: true}", ""},
 		{"another cluster", "{kubeConfig: {secretRef: {name: x}}}", "spec.kubeConfig"},
-		{"an expression of readiness", "{dependsOn: [{name: b}, {name: c, readyExpr: 'true'}]}", "spec.dependsOn[c].readyExpr"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -215,6 +214,38 @@ func TestExpressionsOfHealthAreParsedAtOnce(t *testing.T) {
 	want := &plan.Problem{Reason: "InvalidCELExpression", Message: "spec.healthCheckExprs: duplicate custom health check for GroupKind X at healthchecks[1]"}
 	if d := gocmp.Diff(want, (&world{known: map[object.Key]*manifest.Kustomization{key("a"): k}}).step(key("a"), 0).plan.Problem); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestReadyExprsAreCompiledAtOnce(t *testing.T) {
+	const invalid = "InvalidCELExpression"
+	tests := []struct {
+		name, spec string
+		exprs      []plan.ReadyExpr
+		problem    string
+	}{
+		{"none", "{dependsOn: [{name: b}]}", nil, ""},
+		{"one of two", "{dependsOn: [{name: b}, {name: c, readyExpr: dep.spec.prune == true}]}", []plan.ReadyExpr{{Kustomization: key("c"), Expr: "dep.spec.prune == true"}}, ""},
+		{"a syntax error", "{dependsOn: [{name: b, readyExpr: dep.}]}", []plan.ReadyExpr{{Kustomization: key("b"), Expr: "dep."}}, invalid},
+		{"no boolean", "{dependsOn: [{name: b, readyExpr: dep.spec.prune}]}", []plan.ReadyExpr{{Kustomization: key("b"), Expr: "dep.spec.prune"}}, invalid},
+		{"a dependency that is missing goes first", "{dependsOn: [{name: x, readyExpr: dep.}]}", []plan.ReadyExpr{{Kustomization: key("x"), Expr: "dep."}}, "DependencyNotReady"},
+		{"a dependency that is missing goes second", "{dependsOn: [{name: b, readyExpr: dep.}, {name: x}]}", []plan.ReadyExpr{{Kustomization: key("b"), Expr: "dep."}}, invalid},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			k := read(t, "a: "+tt.spec)[0]
+			got := (&world{known: map[object.Key]*manifest.Kustomization{key("a"): k, key("b"): k, key("c"): k}}).step(key("a"), 1).plan
+			if d := gocmp.Diff(tt.exprs, got.ReadyExprs); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+			problem := ""
+			if got.Problem != nil {
+				problem = got.Problem.Reason
+			}
+			if problem != tt.problem {
+				t.Errorf("got problem %q, want %q", problem, tt.problem)
+			}
+		})
 	}
 }
 

@@ -112,9 +112,24 @@ func notes(s *plan.Step) []string {
 		notes = append(notes, "rendered by "+s.Parent.String())
 	}
 	if len(s.DependsOn) > 0 {
-		notes = append(notes, "after "+keyList(s.DependsOn))
+		notes = append(notes, "after "+dependencies(s))
 	}
 	return notes
+}
+
+// dependencies lists what the step waits for, and the expressions that say when
+// it is ready.
+func dependencies(s *plan.Step) string {
+	names := make([]string, len(s.DependsOn))
+	for i, key := range s.DependsOn {
+		names[i] = key.String()
+		for _, e := range s.ReadyExprs {
+			if e.Kustomization == key {
+				names[i] += " when " + cut(strings.Join(strings.Fields(e.Expr), " "), maxValue)
+			}
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func keyList(keys []object.Key) string {
