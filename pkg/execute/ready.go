@@ -107,7 +107,7 @@ func (s *stepRun) evaluate(ctx context.Context, expr *cel.Expression, e *plan.Re
 	unstructured.RemoveNestedField(dependency, "kind")
 	switch ready, err := expr.EvaluateBoolean(ctx, map[string]any{health.Self: dependent, health.Dep: dependency}); {
 	case err != nil:
-		return err.Error(), nil
+		return err.Error(), nil //nolint:nilerr // the controller, too, asks again later
 	case !ready:
 		return "the readyExpr is false: " + e.Expr, nil
 	}
