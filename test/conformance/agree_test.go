@@ -158,7 +158,7 @@ func agrees(c plan.Change, got outcome, heldFrom, blocked int) bool {
 		return slices.Contains(heldBack[c.Action], got)
 	}
 	// Of an earlier stage a reconciliation that fails tells only what it changed.
-	if heldFrom != 0 && got == held && !c.Action.Writes() {
+	if heldFrom != 0 && got == held && (c.Action == plan.Unchanged || c.Action == plan.Skip) {
 		return true
 	}
 	return slices.Contains(agreed[c.Action], got)
