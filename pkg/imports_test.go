@@ -30,6 +30,7 @@ var layers = []struct {
 	{"health", []string{"object", "plan"}},
 	{"source", nil},
 	{"manifest", []string{"object"}},
+	{"sops", nil},
 	{"render", []string{"manifest", "object", "plan"}},
 	{"cluster", []string{"object", "plan"}},
 	{"diff", []string{"cluster", "health", "object", "plan"}},
