@@ -31,7 +31,7 @@ var layers = []struct {
 	{"source", nil},
 	{"manifest", []string{"object"}},
 	{"sops", nil},
-	{"render", []string{"manifest", "object", "plan"}},
+	{"render", []string{"manifest", "object", "plan", "sops"}},
 	{"cluster", []string{"object", "plan"}},
 	{"diff", []string{"cluster", "health", "object", "plan"}},
 	{"execute", []string{"cluster", "diff", "health", "object", "plan", "report"}},

@@ -33,6 +33,8 @@ type Policy struct {
 	PlannedAsStep bool
 	// Brings says what comes with this plan before the object.
 	Brings Brings
+	// Encrypted says why the content of the object is not known, if it is not.
+	Encrypted string
 	// Ignore is what spec.ignore leaves alone.
 	Ignore Ignore
 	Mask   Mask

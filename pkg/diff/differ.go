@@ -43,6 +43,9 @@ func (d *Differ) Object(ctx context.Context, desired *unstructured.Unstructured,
 	ref := object.RefOf(desired)
 	item := Item{Change: plan.Change{Object: ref, Desired: object.Digest(desired), Stage: stage, Fields: []plan.Field{}}}
 	c := &item.Change
+	if p.Encrypted != "" {
+		c.Desired = "" // What it is to be is not known.
+	}
 	o := Observed{Desired: desired}
 	if o.Live, o.LiveErr = d.Cluster.Get(ctx, ref); apierrors.IsNotFound(o.LiveErr) {
 		o.Live, o.LiveErr = nil, nil
@@ -55,7 +58,12 @@ func (d *Differ) Object(ctx context.Context, desired *unstructured.Unstructured,
 		item.Before = comparable(o.Live)
 	}
 	if reason, skipped := Skipped(desired, o.Live); skipped && o.LiveErr == nil {
-		c.Action, c.Reason, item.After = plan.Skip, reason, comparable(firstOf(o.Live, desired))
+		c.Action, c.Reason = plan.Skip, reason
+		if shown := firstOf(o.Live, desired); shown == o.Live || p.Encrypted == "" {
+			item.After = comparable(shown)
+		}
+	} else if p.Encrypted != "" {
+		c.Action, c.Reason = plan.Unknown, plan.Reason{Code: plan.Encrypted, Detail: p.Encrypted}
 	} else {
 		d.observe(ctx, &o, p)
 		c.Action, c.Reason = Classify(o, p)

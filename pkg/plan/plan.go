@@ -66,6 +66,7 @@ const (
 	Annotation         Code = "annotation"           // skip: reconcile or ssa annotation, or prune: disabled
 	Exists             Code = "exists"               // skip: ssa IfNotPresent, and the object exists
 	DryRunFailed       Code = "dry-run-failed"       // blocked or unknown: the dry-run failed otherwise
+	Encrypted          Code = "encrypted"            // unknown: it hangs on values that could not be decrypted
 	PlannedAsStep      Code = "planned-as-step"      // skip: a Kustomization, of which the cluster knows nothing
 )
 
@@ -302,6 +303,8 @@ const (
 	DependencyNotReady = "DependencyNotReady"
 	NotSupported       = "NotSupported"
 	InventoryFailed    = "InventoryFailed"
+	// NotDecrypted is ours: the controller may have a key that we have not.
+	NotDecrypted = "NotDecrypted"
 	// InvalidCELExpression is terminal: Flux does not try again.
 	InvalidCELExpression = "InvalidCELExpression"
 	// ReconciliationFailed stands for a configuration that fails when it is applied.

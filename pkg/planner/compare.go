@@ -70,7 +70,7 @@ func (p *Planner) compare(ctx context.Context, steps []*step, order *graph.Graph
 		s.items = make([]diff.Item, len(s.objects))
 		for i, o := range s.objects {
 			id := object.RefOf(o).ID()
-			policy := diff.Policy{Inventory: known[id], Brings: bring[s.key], Ignore: s.ignore, Mask: s.mask, PlannedAsStep: planned[id] && !flux}
+			policy := diff.Policy{Inventory: known[id], Brings: bring[s.key], Encrypted: s.encrypted[o], Ignore: s.ignore, Mask: s.mask, PlannedAsStep: planned[id] && !flux}
 			if s.k.Spec.Force {
 				policy.Forced = "spec.force of " + s.key.String()
 			}
@@ -131,11 +131,25 @@ func stale(ctx context.Context, differ *diff.Differ, s *step, owners map[string]
 			takenOver = &rendering[0]
 		}
 		if item, exists := differ.Stale(ctx, ref, s.key, takenOver); exists {
+			if detail := s.mayBe(ref); detail != "" && item.Change.Action == plan.Delete {
+				item.Change.Action, item.Change.Reason = plan.Unknown, plan.Reason{Code: plan.Encrypted, Detail: detail}
+			}
 			item.Hide(s.mask)
 			items = append(items, item)
 		}
 	}
 	return items
+}
+
+// mayBe says why it is not known whether the step still renders the live object,
+// or "" if that is known.
+func (s *step) mayBe(live object.Ref) string {
+	for _, o := range s.objects {
+		if detail := s.encrypted[o]; detail != "" && render.MayBe(live, object.RefOf(o)) {
+			return "its name may still be rendered: " + detail
+		}
+	}
+	return ""
 }
 
 // pruneOrder returns the entries in the reverse of the order in which they are

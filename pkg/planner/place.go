@@ -15,6 +15,7 @@ import (
 	"github.com/fluxjob/kubectl-fluxjob/pkg/graph"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/render"
 )
 
 // The rules of the warnings that the planner itself gives.
@@ -23,6 +24,7 @@ const (
 	ruleServiceAccount = "service-account-not-followed"
 	ruleChild          = "child-not-planned"
 	ruleClaimed        = "claimed-twice"
+	ruleCiphertext     = "ciphertext-applied"
 )
 
 // place puts objects that name no namespace into "default" and warns of what
@@ -56,6 +58,10 @@ func (p *Planner) place(steps []*step) []plan.Warning {
 			}
 			if ref.IsKustomization() && !planned[ref.Key()] {
 				children = append(children, ref.Key().String())
+			}
+			if render.Ciphertext(o) {
+				warnings = append(warnings, plan.Warning{Rule: ruleCiphertext, Object: &ref, Message: fmt.Sprintf(
+					"%s holds values that SOPS has encrypted, and Flux applies them as they are: set spec.decryption of %s", ref, s.key)})
 			}
 		}
 		sort.Sort(ssa.SortableUnstructureds(s.objects))

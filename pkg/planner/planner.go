@@ -67,10 +67,12 @@ type step struct {
 	key     object.Key
 	plan    plan.Step
 	objects []*unstructured.Unstructured
-	secrets []string
-	ignore  diff.Ignore
-	mask    diff.Mask
-	items   []diff.Item
+	// encrypted is that of render.Rendered.
+	encrypted map[*unstructured.Unstructured]string
+	secrets   []string
+	ignore    diff.Ignore
+	mask      diff.Mask
+	items     []diff.Item
 }
 
 // Plan makes the plan. An error means that there is no plan at all; what goes
@@ -116,7 +118,9 @@ func (p *Planner) Plan(ctx context.Context, req Request) (*Result, error) {
 			s.plan.HoldsBack = order.Dependents(s.key)
 		}
 		for _, o := range s.objects {
-			result.Desired[object.Digest(o)] = o
+			if s.encrypted[o] == "" { // else it holds what must never be written
+				result.Desired[object.Digest(o)] = o
+			}
 		}
 		if s.k != nil { // nil is one that is removed
 			result.Kustomizations[s.key] = &s.k.Kustomization
@@ -224,7 +228,7 @@ func (s *step) take(r *rendering) {
 	if p := s.plan.Problem; p != nil && p.Reason == plan.InvalidCELExpression {
 		return // The controller does not even look at the source.
 	}
-	s.objects, s.secrets, s.mask = r.Objects, r.Secrets, diff.NewMask(r.Secrets)
+	s.objects, s.encrypted, s.secrets, s.mask = r.Objects, r.Encrypted, r.Secrets, diff.NewMask(r.Secrets)
 	if s.plan.Problem == nil {
 		s.plan.Problem = r.problem
 	}

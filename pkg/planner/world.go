@@ -37,7 +37,8 @@ type rendering struct {
 	source plan.Source
 	render.Rendered
 	problem *plan.Problem
-	// used is the data that the tree had for spec.postBuild.substituteFrom.
+	// used is the data that the tree had for spec.postBuild.substituteFrom; nil
+	// is data that could not be decrypted.
 	used map[object.Ref]map[string]string
 }
 
@@ -123,7 +124,9 @@ type treeFirst struct {
 
 // Data implements render.Vars.
 func (t treeFirst) Data(ctx context.Context, kind string, key object.Key) (map[string]string, error) {
-	if data, found := t.held[varsRef(kind, key)]; found {
+	if data, found := t.held[varsRef(kind, key)]; found && data == nil {
+		return nil, fmt.Errorf("%s/%s is part of this plan: %w", kind, key, render.ErrEncrypted)
+	} else if found {
 		return maps.Clone(data), nil
 	}
 	return t.cluster.Data(ctx, kind, key)
@@ -134,7 +137,8 @@ func varsRef(kind string, key object.Key) object.Ref {
 }
 
 // variables returns the data of the ConfigMaps and Secrets that the members
-// render: what Flux would find in the cluster after it has applied them.
+// render: what Flux would find in the cluster after it has applied them. That of
+// one which could not be decrypted is nil.
 func variables(members []object.Key, done map[object.Key]*rendering) map[object.Ref]map[string]string {
 	held := map[object.Ref]map[string]string{}
 	for _, key := range members {
@@ -144,10 +148,12 @@ func variables(members []object.Key, done map[object.Key]*rendering) map[object.
 		}
 		for _, o := range r.Objects {
 			ref := object.RefOf(o)
-			if ref.Group != "" || ref.Kind != "ConfigMap" && ref.Kind != "Secret" || held[ref] != nil {
+			if _, twice := held[ref]; ref.Group != "" || ref.Kind != "ConfigMap" && ref.Kind != "Secret" || twice {
 				continue
 			}
-			if data, readable := dataOf(o, ref.IsSecret()); readable {
+			if r.Encrypted[o] != "" {
+				held[ref] = nil
+			} else if data, readable := dataOf(o, ref.IsSecret()); readable {
 				held[ref] = data
 			}
 		}
@@ -192,7 +198,7 @@ func (w *world) grow(read map[object.Key]*manifest.Kustomization, done map[objec
 	next := &world{known: maps.Clone(read), parents: map[object.Key]object.Key{}}
 	for _, key := range w.keys() {
 		for _, o := range done[key].Objects {
-			if !object.RefOf(o).IsKustomization() {
+			if !object.RefOf(o).IsKustomization() || done[key].Encrypted[o] != "" {
 				continue
 			}
 			if _, skipped := diff.Skipped(o, nil); skipped {

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -116,6 +117,17 @@ func TestGrowPassesOverWhatTheParentSkips(t *testing.T) {
 	}
 }
 
+func TestGrowPassesOverWhatCouldNotBeDecrypted(t *testing.T) {
+	child := read(t, "a: {path: ./other}")[0].Raw
+	root := read(t, "root: {}")[0]
+	w := &world{known: map[object.Key]*manifest.Kustomization{key("root"): root}}
+	rendered := render.Rendered{Objects: []*unstructured.Unstructured{child}, Encrypted: map[*unstructured.Unstructured]string{child: "no key"}}
+	next := w.grow(w.known, map[object.Key]*rendering{key("root"): {k: root, Rendered: rendered}})
+	if len(next.known) != 1 {
+		t.Errorf("got %v", next.known)
+	}
+}
+
 func TestGrowTellsOfAKustomizationThatCannotBeRead(t *testing.T) {
 	root := read(t, "root: {}")[0]
 	done := map[object.Key]*rendering{key("root"): {k: root, Rendered: render.Rendered{
@@ -226,6 +238,26 @@ func TestVariables(t *testing.T) {
 	k := read(t, "x: {postBuild: {substituteFrom: [{kind: ConfigMap, name: vars}, {kind: ConfigMap, name: elsewhere}]}}")[0]
 	if d := gocmp.Diff(map[object.Ref]map[string]string{config: {"a": "1"}}, usedBy(k, held)); d != "" {
 		t.Errorf("used (-want +got):\n%s", d)
+	}
+}
+
+func TestVariablesThatCouldNotBeDecryptedAreNotThoseOfTheCluster(t *testing.T) {
+	o := objects(t, "apiVersion: v1\nkind: Secret\nmetadata: {name: vars, namespace: flux-system}\ndata: {b: aaaa}\n")
+	done := map[object.Key]*rendering{key("a"): {Rendered: render.Rendered{Objects: o, Encrypted: map[*unstructured.Unstructured]string{o[0]: "no key"}}}}
+	held := variables([]object.Key{key("a")}, done)
+	_, err := treeFirst{held, nil}.Data(t.Context(), "Secret", key("vars"))
+	if !errors.Is(err, render.ErrEncrypted) {
+		t.Errorf("got error %v, want %v", err, render.ErrEncrypted)
+	}
+}
+
+func TestWhatMayStillBeRenderedIsNotStale(t *testing.T) {
+	o := objects(t, "apiVersion: v1\nkind: Secret\nmetadata: {name: \"db-?\", namespace: shop}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: plain, namespace: shop}\n")
+	s := &step{objects: o, encrypted: map[*unstructured.Unstructured]string{o[0]: "no key"}}
+	for name, want := range map[string]string{"db-2f27ht29m7": "its name may still be rendered: no key", "plain-2f27ht29m7": ""} {
+		if got := s.mayBe(object.Ref{Version: "v1", Kind: "Secret", Namespace: "shop", Name: name}); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
 	}
 }
 

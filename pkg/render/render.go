@@ -6,7 +6,6 @@ package render
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -43,9 +42,13 @@ type Rendered struct {
 	// Objects stand in the order in which the controller applies them within
 	// a stage.
 	Objects []*unstructured.Unstructured
-	// Secrets are values that came from a Secret through substitution and may
-	// stand anywhere in Objects.
+	// Secrets are values that were decrypted, or came from a Secret through
+	// substitution, and may stand anywhere in Objects.
 	Secrets []string
+	// Encrypted tells of those Objects that hang on what could not be decrypted
+	// what that is and what to do about it. They hold stand-ins, and a name that
+	// hangs on it, too, ends with UnknownName.
+	Encrypted map[*unstructured.Unstructured]string
 }
 
 // Error is a failed render with the reason the controller would give.
@@ -75,7 +78,14 @@ func (r *Renderer) Render(ctx context.Context, k *manifest.Kustomization, root s
 	}
 	rendered := &Rendered{}
 	if err := r.build(ctx, k, root, dir, rendered); err != nil {
-		return &Rendered{Secrets: rendered.Secrets}, &Error{plan.BuildFailed, err}
+		failed, is := errors.AsType[*Error](err)
+		switch {
+		case errors.Is(err, ErrEncrypted):
+			failed = &Error{plan.NotDecrypted, err}
+		case !is:
+			failed = &Error{plan.BuildFailed, err}
+		}
+		return &Rendered{Secrets: rendered.Secrets}, failed
 	}
 	return rendered, nil
 }
@@ -98,48 +108,87 @@ func locate(root, path string) (string, error) {
 	return dir, nil
 }
 
+// build fills in rendered, of which the Secrets are told even with an error.
 func (r *Renderer) build(ctx context.Context, k *manifest.Kustomization, root, dir string, rendered *Rendered) error {
-	resources, err := buildDir(k, root, dir)
+	d, err := r.decryptor(ctx, k)
 	if err != nil {
 		return err
 	}
-	if rendered.Secrets, err = r.substitute(ctx, k, resources); err != nil {
+	objects, err := r.objects(ctx, k, root, dir, d, rendered)
+	if len(d.missing) > 0 {
+		twin := *d
+		twin.other = true
+		var others []*unstructured.Unstructured
+		if err == nil {
+			others, err = r.objects(ctx, k, root, dir, &twin, rendered)
+		}
+		if err != nil {
+			return &Error{plan.NotDecrypted, fmt.Errorf("%s; with something else in its place: %w", detailOf(nil, d.missing), err)}
+		}
+		if rendered.Encrypted, err = hanging(objects, others, d.missing); err != nil {
+			return &Error{plan.NotDecrypted, err}
+		}
+	}
+	if err != nil {
 		return err
-	}
-	out, err := resources.AsYaml()
-	if err != nil {
-		return fmt.Errorf("kustomize build: %w", err)
-	}
-	objects, err := utils.ReadObjects(bytes.NewReader(out))
-	if err != nil {
-		return fmt.Errorf("read the built objects: %w", err)
-	}
-	for _, o := range objects {
-		// Normalising drops the marks of SOPS from built-in kinds.
-		if encrypted(o) {
-			return fmt.Errorf("%s is encrypted with SOPS, which this version cannot decrypt", utils.FmtUnstructured(o))
-		}
-	}
-	utils.SetCommonMetadata(objects, map[string]string{OwnerName: k.Name, OwnerNamespace: k.Namespace}, nil)
-	if err := normalize.UnstructuredList(objects); err != nil {
-		return fmt.Errorf("normalise the built objects: %w", err)
-	}
-	if meta := k.Spec.CommonMetadata; meta != nil {
-		utils.SetCommonMetadata(objects, meta.Labels, meta.Annotations)
-	}
-	for _, o := range objects {
-		if utils.IsCRD(o) {
-			utils.RemoveCABundleFromCRD(o)
-		}
 	}
 	sort.Sort(ssa.SortableUnstructureds(objects))
 	rendered.Objects = objects
 	return nil
 }
 
+// objects returns what k renders, in the order of the build.
+func (r *Renderer) objects(ctx context.Context, k *manifest.Kustomization, root, dir string, d *decryptor, rendered *Rendered) ([]*unstructured.Unstructured, error) {
+	defer func() { rendered.hide(d.secrets) }()
+	resources, err := buildDir(k, root, dir, d)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.resources(resources); err != nil {
+		return nil, err
+	}
+	secrets, err := r.substitute(ctx, k, resources)
+	rendered.hide(secrets)
+	if err != nil {
+		return nil, err
+	}
+	out, err := resources.AsYaml()
+	if err != nil {
+		return nil, fmt.Errorf("kustomize build: %w", err)
+	}
+	objects, err := utils.ReadObjects(bytes.NewReader(out))
+	if err != nil {
+		return nil, fmt.Errorf("read the built objects: %w", err)
+	}
+	utils.SetCommonMetadata(objects, map[string]string{OwnerName: k.Name, OwnerNamespace: k.Namespace}, nil)
+	if err := normalize.UnstructuredList(objects); err != nil {
+		return nil, fmt.Errorf("normalise the built objects: %w", err)
+	}
+	if meta := k.Spec.CommonMetadata; meta != nil {
+		utils.SetCommonMetadata(objects, meta.Labels, meta.Annotations)
+	}
+	if err := undecrypted(objects); err != nil {
+		return nil, &Error{plan.ReconciliationFailed, err}
+	}
+	for _, o := range objects {
+		if utils.IsCRD(o) {
+			utils.RemoveCABundleFromCRD(o)
+		}
+	}
+	return objects, nil
+}
+
+// hide adds to the secrets.
+func (r *Rendered) hide(secrets []string) {
+	r.Secrets = append(r.Secrets, secrets...)
+	slices.Sort(r.Secrets)
+	r.Secrets = slices.Compact(r.Secrets)
+}
+
 // buildDir runs kustomize over dir with the fields of k merged into its
-// kustomization.yaml, confined to root and without writing to the disk.
-func buildDir(k *manifest.Kustomization, root, dir string) (resmap.ResMap, error) {
+// kustomization.yaml and with what d decrypts, confined to root and without
+// writing to the disk.
+func buildDir(k *manifest.Kustomization, root, dir string, d *decryptor) (resmap.ResMap, error) {
 	generator := kustomize.NewGenerator(root, *k.Raw)
 	if !hasKustomization(dir) {
 		// The scan for manifests would find what the artifact leaves out.
@@ -153,7 +202,11 @@ func buildDir(k *manifest.Kustomization, root, dir string) (resmap.ResMap, error
 	if err != nil {
 		return nil, fmt.Errorf("confine the build to %s: %w", root, err)
 	}
-	resources, err := kustomize.Build(overlay{disk, file, data}, dir)
+	tree := overlay{disk, map[string][]byte{file: data}}
+	if err := d.sources(tree, root, dir); err != nil {
+		return nil, err
+	}
+	resources, err := kustomize.Build(tree, dir)
 	if err != nil {
 		return nil, fmt.Errorf("kustomize build failed: %w", err)
 	}
@@ -175,30 +228,6 @@ func artifactExcludes() string {
 func hasKustomization(dir string) bool {
 	for _, name := range konfig.RecognizedKustomizationFileNames() {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && !info.IsDir() {
-			return true
-		}
-	}
-	return false
-}
-
-// encrypted says whether the object still holds SOPS ciphertext.
-func encrypted(u *unstructured.Unstructured) bool {
-	if _, found, _ := unstructured.NestedString(u.Object, "sops", "mac"); found {
-		return true
-	}
-	if !utils.IsSecret(u) {
-		return false
-	}
-	const mark = "ENC[AES256_GCM,"
-	data, _, _ := unstructured.NestedStringMap(u.Object, "data")
-	for _, value := range data {
-		if plain, err := base64.StdEncoding.DecodeString(value); err == nil && bytes.Contains(plain, []byte(mark)) {
-			return true
-		}
-	}
-	text, _, _ := unstructured.NestedStringMap(u.Object, "stringData")
-	for _, value := range text {
-		if strings.Contains(value, mark) {
 			return true
 		}
 	}

@@ -26,12 +26,14 @@ import (
 )
 
 // The sections of an archive that are no files of the tree. What is expected is
-// either want.yaml, with want.secrets if there are any, or want.error.
+// either want.yaml, with want.secrets and want.encrypted if there are any, or
+// want.error.
 const (
 	fluxSection    = "flux.yaml"
 	linksSection   = "links"
 	wantYAML       = "want.yaml"
 	wantSecrets    = "want.secrets"
+	wantEncrypted  = "want.encrypted"
 	wantError      = "want.error"
 	treePrefix     = "tree/"
 	varsPrefix     = "vars/"
@@ -102,6 +104,15 @@ func rendered(t *testing.T, archive *txtar.Archive) map[string]string {
 	sections := map[string]string{wantYAML: documents(t, result.Objects)}
 	if len(result.Secrets) > 0 {
 		sections[wantSecrets] = strings.Join(result.Secrets, "\n") + "\n"
+	}
+	var encrypted strings.Builder
+	for _, o := range result.Objects {
+		if detail := result.Encrypted[o]; detail != "" {
+			fmt.Fprintf(&encrypted, "%s: %s\n", object.RefOf(o), detail)
+		}
+	}
+	if encrypted.Len() > 0 {
+		sections[wantEncrypted] = encrypted.String()
 	}
 	return sections
 }
@@ -199,7 +210,7 @@ func documents(t *testing.T, objects []*unstructured.Unstructured) string {
 func update(t *testing.T, file string, archive *txtar.Archive, got map[string]string) {
 	t.Helper()
 	archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return strings.HasPrefix(f.Name, "want.") })
-	for _, name := range []string{wantYAML, wantSecrets, wantError} {
+	for _, name := range []string{wantYAML, wantSecrets, wantEncrypted, wantError} {
 		if text, found := got[name]; found {
 			archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(text)})
 		}

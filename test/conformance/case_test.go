@@ -39,6 +39,8 @@ type testCase struct {
 	differs string
 	// known says why plan and controller disagree where they should not.
 	known string
+	// needs is a program that the controller runs, "" if it runs none.
+	needs string
 }
 
 // round is what is expected of one reconciliation of all Kustomizations.
@@ -105,6 +107,7 @@ func (c *testCase) expand(text string) string { return strings.ReplaceAll(text, 
 //	before REASON                     of the Ready condition after the first revision
 //	differs NAME                      the deliberate difference that the case shows
 //	known WHY                         plan and controller disagree where they should not
+//	needs PROGRAM                     the controller runs it; where it is missing, the case is skipped
 //	kustomization NAME                what follows is about this one; another name than those of the files is that of one that is rendered
 //	awake NAME                        this one, which is rendered, is not suspended while plan is asked
 //	again                             what follows is about one more reconciliation of the same tree
@@ -149,6 +152,8 @@ func (c *testCase) readExpect(server *version.Version) error {
 			c.differs = rest
 		case "known":
 			c.known = rest
+		case "needs":
+			c.needs = rest
 		case "kustomization":
 			if current = rest; !slices.Contains(c.kustomizations, current) && !slices.Contains(c.children, current) {
 				c.children = append(c.children, current)

@@ -69,6 +69,9 @@ func TestConformance(t *testing.T) {
 			}
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
+				if _, err := exec.LookPath(c.needs); c.needs != "" && err != nil {
+					t.Skipf("the controller needs %s: %v", c.needs, err)
+				}
 				(&trial{testCase: c, t: t, total: total}).run()
 			})
 		}

@@ -48,6 +48,8 @@ type space struct {
 	out string
 	// home is the home of the programs that are run.
 	home string
+	// env are variables for them, as "NAME=VALUE".
+	env []string
 }
 
 // newSpace makes a space whose tree holds the files.
@@ -173,6 +175,7 @@ func (s *space) start(stdin io.Reader, args ...string) *process {
 	p := &process{s: s, cmd: exec.CommandContext(s.t.Context(), binary, args...)}
 	p.cmd.Dir, p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = s.dir, stdin, &p.stdout, &p.stderr
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.home, "KUBECONFIG=" + kubeconfig}
+	p.cmd.Env = append(p.cmd.Env, s.env...)
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
