@@ -376,9 +376,9 @@ func TestSummary(t *testing.T) {
 		want string
 	}{
 		{"nothing is rendered", plan.Plan{Complete: true}, "No changes: nothing is rendered. No Job will run."},
-		{"nothing could be planned", plan.Plan{}, "Plan: nothing could be planned. No Job will run."},
+		{"nothing could be planned", plan.Plan{}, "Plan: nothing could be planned. Whether a Job will run is not known."},
 		{"no changes", plan.Plan{Complete: true, Summary: plan.Summary{Unchanged: 2, Skip: 1}}, "No changes: 2 unchanged, 1 skipped. No Job will run."},
-		{"unchanged, but not complete", plan.Plan{Summary: plan.Summary{Unchanged: 2}}, "Plan: 2 unchanged. No Job will run."},
+		{"unchanged, but not complete", plan.Plan{Summary: plan.Summary{Unchanged: 2}}, "Plan: 2 unchanged. Whether a Job will run is not known."},
 		{"one Job", plan.Plan{Complete: true, Summary: plan.Summary{Create: 1, JobsToRun: 1}}, "Plan: 1 to create. 1 Job will run."},
 		{"several Jobs", plan.Plan{Complete: true, Summary: plan.Summary{Create: 1, Recreate: 2, JobsToRun: 3}}, "Plan: 1 to create, 2 to recreate. 3 Jobs will run."},
 		{"blocked", plan.Plan{Complete: true, Summary: plan.Summary{Blocked: 1}}, "Plan: 1 blocked. No Job will run."},

@@ -381,6 +381,8 @@ func Summary(p *plan.Plan) string {
 	}
 	jobs := "No Job will run."
 	switch {
+	case s.JobsToRun == 0 && !p.Complete:
+		jobs = "Whether a Job will run is not known."
 	case s.JobsToRun == 1:
 		jobs = "1 Job will run."
 	case s.JobsToRun > 1:
