@@ -63,7 +63,7 @@ func (w *walker) walkMap(path string, before, after map[string]any) {
 
 func (w *walker) walkList(path string, before, after []any) {
 	key := listKey(before, after)
-	if key == "" {
+	if key == nil {
 		if len(before) != len(after) {
 			w.add(path, before, after)
 			return
@@ -129,37 +129,67 @@ func masked(before, after any) (oldText, newText string) {
 
 // listKeys are the fields by which the lists of Kubernetes' built-in types are
 // keyed, and by which those of most custom resources can be. The first that
-// every element has, with values that differ, is taken.
-var listKeys = []string{"name", "mountPath", "devicePath", "containerPort", "port", "topologyKey", "type", "key", "ip", "uid"}
+// tell all elements apart are taken: a name says more than a number, but that of
+// a mount is its volume's. One port may stand there for two protocols, and one
+// topology for two ways to deal with what does not fit.
+var listKeys = [][]string{
+	{"mountPath"},
+	{"devicePath"},
+	{"name"},
+	{"containerPort"},
+	{"containerPort", "protocol"},
+	{"port"},
+	{"port", "protocol"},
+	{"topologyKey"},
+	{"topologyKey", "whenUnsatisfiable"},
+	{"type"},
+	{"key"},
+	{"ip"},
+	{"uid"},
+}
 
-// listKey returns the field that keys both lists, or "" if they have to be
+// listKey returns the fields that key the lists, or nil if they have to be
 // compared by position.
-func listKey(lists ...[]any) string {
+func listKey(lists ...[]any) []string {
 	for _, key := range listKeys {
 		if !slices.ContainsFunc(lists, func(l []any) bool { return !keyed(l, key) }) {
 			return key
 		}
 	}
-	return ""
+	return nil
 }
 
-func keyed(list []any, key string) bool {
+func keyed(list []any, key []string) bool {
 	seen := map[string]bool{}
 	for _, item := range list {
-		m, isMap := item.(map[string]any)
-		if !isMap || m[key] == nil || seen[valueText(m[key])] {
+		text, has := keyText(item, key)
+		if !has || seen[text] {
 			return false
 		}
-		seen[valueText(m[key])] = true
+		seen[text] = true
 	}
 	return true
 }
 
-func byKey(list []any, key string) (items map[string]any, order []string) {
+// keyText returns what the key fields of a list element say, as "53/UDP".
+func keyText(item any, key []string) (text string, has bool) {
+	m, _ := item.(map[string]any)
+	for i, field := range key {
+		if m[field] == nil {
+			return "", false
+		}
+		if i > 0 {
+			text += "/"
+		}
+		text += valueText(m[field])
+	}
+	return text, len(key) > 0
+}
+
+func byKey(list []any, key []string) (items map[string]any, order []string) {
 	items = make(map[string]any, len(list))
 	for _, item := range list {
-		m, _ := item.(map[string]any)
-		name := valueText(m[key])
+		name, _ := keyText(item, key)
 		items[name] = item
 		order = append(order, name)
 	}

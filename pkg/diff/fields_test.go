@@ -50,8 +50,42 @@ func TestFields(t *testing.T) {
 			[]plan.Field{{Path: "p[443].x", Old: "1", New: "2"}},
 		},
 		{
-			"one port with two protocols is found by its place", "{p: [{port: 53, protocol: TCP}, {port: 53, protocol: UDP}]}", "{p: [{port: 53, protocol: TCP}, {port: 53, protocol: SCTP}]}",
-			[]plan.Field{{Path: "p[1].protocol", Old: "UDP", New: "SCTP"}},
+			"one port with two protocols is found by both", "{p: [{port: 53, protocol: TCP, x: 1}, {port: 53, protocol: UDP, x: 1}]}", "{p: [{port: 53, protocol: UDP, x: 2}, {port: 53, protocol: TCP, x: 1}]}",
+			[]plan.Field{{Path: "p[53/UDP].x", Old: "1", New: "2"}},
+		},
+		{
+			"a second protocol for the port of a container", "{p: [{containerPort: 53, protocol: UDP}]}", "{p: [{containerPort: 53, protocol: TCP}, {containerPort: 53, protocol: UDP}]}",
+			[]plan.Field{{Path: "p[53/TCP]", New: `{"containerPort":53,"protocol":"TCP"}`}},
+		},
+		{
+			"a port that only changes its protocol", "{p: [{port: 53, protocol: TCP}, {port: 80, protocol: TCP}]}", "{p: [{port: 53, protocol: UDP}, {port: 80, protocol: TCP}]}",
+			[]plan.Field{{Path: "p[53].protocol", Old: "TCP", New: "UDP"}},
+		},
+		{
+			"named ports are found by their names", "{p: [{name: web, port: 80, protocol: TCP}]}", "{p: [{name: web, port: 8080, protocol: TCP}]}",
+			[]plan.Field{{Path: "p[web].port", Old: "80", New: "8080"}},
+		},
+		{
+			"mounts are found by their paths, though each has the name of a volume", "{m: [{name: a, mountPath: /a}, {name: b, mountPath: /b}]}", "{m: [{name: c, mountPath: /a}, {name: b, mountPath: /b, readOnly: true}]}",
+			[]plan.Field{{Path: "m[/a].name", Old: "a", New: "c"}, {Path: "m[/b].readOnly", New: "true"}},
+		},
+		{
+			"spread constraints of one topology",
+			"{c: [{topologyKey: zone, whenUnsatisfiable: DoNotSchedule, maxSkew: 1}, {topologyKey: zone, whenUnsatisfiable: ScheduleAnyway, maxSkew: 1}]}",
+			"{c: [{topologyKey: zone, whenUnsatisfiable: ScheduleAnyway, maxSkew: 2}, {topologyKey: zone, whenUnsatisfiable: DoNotSchedule, maxSkew: 1}]}",
+			[]plan.Field{{Path: "c[zone/ScheduleAnyway].maxSkew", Old: "1", New: "2"}},
+		},
+		{
+			"host aliases are found by their address", "{h: [{ip: 10.0.0.1, hostnames: [a]}, {ip: 10.0.0.2, hostnames: [b]}]}", "{h: [{ip: 10.0.0.2, hostnames: [b]}, {ip: 10.0.0.1, hostnames: [c]}]}",
+			[]plan.Field{{Path: "h[10.0.0.1].hostnames[0]", Old: "a", New: "c"}},
+		},
+		{
+			"a name that comes twice tells nothing apart", "{env: [{name: A, value: '1'}, {name: A, value: '2'}]}", "{env: [{name: A, value: '1'}, {name: A, value: '3'}]}",
+			[]plan.Field{{Path: "env[1].value", Old: "2", New: "3"}},
+		},
+		{
+			"the rules of a Role have no key", "{rules: [{resources: [pods], verbs: [get]}]}", "{rules: [{resources: [pods], verbs: [list]}]}",
+			[]plan.Field{{Path: "rules[0].verbs[0]", Old: "get", New: "list"}},
 		},
 		{"an element of a list of texts", "{args: [a, b]}", "{args: [a, c]}", []plan.Field{{Path: "args[1]", Old: "b", New: "c"}}},
 		{"a list of texts of another length, as it is written", "{args: [a]}", "{args: [a, b && c, <d>]}", []plan.Field{{Path: "args", Old: `["a"]`, New: `["a","b && c","<d>"]`}}},

@@ -123,8 +123,9 @@ func (m Mask) hideReplaced(before, after any) any {
 		current, _ := byKey(a, key)
 		for i := range b {
 			switch item, _ := b[i].(map[string]any); {
-			case key != "":
-				m.hideReplaced(item, current[valueText(item[key])])
+			case key != nil:
+				name, _ := keyText(item, key)
+				m.hideReplaced(item, current[name])
 			case i < len(a):
 				b[i] = m.hideReplaced(b[i], a[i])
 			}

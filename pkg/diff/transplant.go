@@ -57,7 +57,8 @@ func graft(into, from any, steps []string) any {
 }
 
 func graftItem(into, from []any, name string, steps []string) any {
-	i, j := position(into, name), position(from, name)
+	key := naming(name, into, from)
+	i, j := position(into, key, name), position(from, key, name)
 	switch {
 	case j < 0 && i >= 0:
 		return slices.Delete(into, i, i+1)
@@ -70,17 +71,33 @@ func graftItem(into, from []any, name string, steps []string) any {
 	return into
 }
 
+// naming returns the fields by which Fields has called an item name, or nil if
+// that is its place. What was grafted before may have changed which fields tell
+// the items apart.
+func naming(name string, lists ...[]any) []string {
+	for _, key := range listKeys {
+		all, named := true, false
+		for _, l := range lists {
+			all = all && keyed(l, key)
+			named = named || position(l, key, name) >= 0
+		}
+		if all && named {
+			return key
+		}
+	}
+	return nil
+}
+
 // position returns where the item stands that Fields calls name, or -1.
-func position(list []any, name string) int {
-	key := listKey(list)
-	if key == "" {
+func position(list []any, key []string, name string) int {
+	if key == nil {
 		if i, err := strconv.Atoi(name); err == nil && i < len(list) {
 			return i
 		}
 		return -1
 	}
 	return slices.IndexFunc(list, func(item any) bool {
-		m, _ := item.(map[string]any)
-		return valueText(m[key]) == name
+		text, _ := keyText(item, key)
+		return text == name
 	})
 }

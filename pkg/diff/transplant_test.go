@@ -9,6 +9,7 @@ import (
 func TestTransplant(t *testing.T) {
 	const donor = `
 metadata: {labels: {app.kubernetes.io/name: donor}}
+ports: [{port: 53, protocol: UDP, nodePort: 2}]
 spec:
   backoffLimit: 3
   template:
@@ -24,6 +25,7 @@ spec:
 		{"a field of an item that stands elsewhere", "spec: {template: {spec: {containers: [{name: a, image: 'a:1'}]}}}", "spec.template.spec.containers[a].image", "spec: {template: {spec: {containers: [{name: a, image: 'a:2'}]}}}"},
 		{"an item of a list that is not there", "spec: {template: {spec: {containers: [{name: a, image: 'a:1'}]}}}", "spec.template.spec.containers[a].env[LEVEL].value", "spec: {template: {spec: {containers: [{name: a, image: 'a:1', env: [{name: LEVEL, value: debug}]}]}}}"},
 		{"an item that the donor does not have", "spec: {template: {spec: {containers: [{name: a}, {name: c}]}}}", "spec.template.spec.containers[c]", "spec: {template: {spec: {containers: [{name: a}]}}}"},
+		{"an item that two fields name, where one would do", "ports: [{port: 53, protocol: UDP, nodePort: 1}]", "ports[53/UDP].nodePort", "ports: [{port: 53, protocol: UDP, nodePort: 2}]"},
 		{"a scalar of a list by its place", "spec: {template: {spec: {containers: [{name: b, args: [x, z]}]}}}", "spec.template.spec.containers[b].args[1]", "spec: {template: {spec: {containers: [{name: b, args: [x, y]}]}}}"},
 	}
 	for _, tt := range tests {
