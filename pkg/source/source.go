@@ -1,5 +1,5 @@
 // Package source turns a Flux source reference into the directory that stands
-// for its artifact.
+// for its artifact, and shows of it what the artifact would hold.
 package source
 
 import (
