@@ -33,7 +33,7 @@ type planFlags struct {
 }
 
 func (f *planFlags) add(flags *pflag.FlagSet) {
-	flags.StringSliceVarP(&f.filenames, "filename", "f", nil, "File or folder with Flux Kustomizations, or - for standard input; repeatable.")
+	flags.StringSliceVarP(&f.filenames, "filename", "f", nil, "File or folder with Flux Kustomizations and their sources, or - for standard input; repeatable.")
 	flags.BoolVarP(&f.recursive, "recursive", "R", false, "Read the folders of -f recursively.")
 	flags.BoolVar(&f.recurse, "recurse", true, "Plan the Kustomizations that a Kustomization renders, too.")
 	flags.StringArrayVar(&f.localSources, "local-source", nil, "[KIND/][NAMESPACE/]NAME=DIR: the tree at DIR stands in for that source; a bare DIR stands in for every source; repeatable. By default the Git work tree around the first file.")
@@ -55,10 +55,11 @@ func (f *planFlags) request(a *app, names []string) (planner.Request, error) {
 	if err != nil {
 		return req, err
 	}
-	req.Kustomizations, err = manifest.Read(manifest.Options{Filenames: f.filenames, Recursive: f.recursive, Namespace: namespace, Stdin: a.streams.In})
+	found, err := manifest.Read(manifest.Options{Filenames: f.filenames, Recursive: f.recursive, Namespace: namespace, Stdin: a.streams.In})
 	if err != nil {
 		return req, err
 	}
+	req.Kustomizations, req.SourceObjects = found.Kustomizations, found.Sources
 	req.Sources, err = f.sources(req.Kustomizations)
 	return req, err
 }

@@ -1,5 +1,5 @@
-// Package manifest reads Flux Kustomizations from files, folders and standard
-// input. Documents of other kinds are passed over.
+// Package manifest reads Flux Kustomizations and their sources from files,
+// folders and standard input. Documents of other kinds are passed over.
 package manifest
 
 import (
@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/source"
 )
 
 // Stdin is the file name that stands for standard input.
@@ -38,25 +39,48 @@ func (k *Kustomization) Key() object.Key {
 	return object.Key{Namespace: k.Namespace, Name: k.Name}
 }
 
+// Source is one source of which source-controller makes an artifact of a tree,
+// with the place it was read from, as that of a Kustomization.
+type Source struct {
+	*unstructured.Unstructured
+	Origin string
+}
+
+// Documents are what was read, in the order in which it was found.
+type Documents struct {
+	Kustomizations []*Kustomization
+	Sources        []*Source
+}
+
 // Options says what Read reads.
 type Options struct {
 	// Filenames are files, folders, or Stdin.
 	Filenames []string
 	// Recursive descends into sub-folders.
 	Recursive bool
-	// Namespace is given to Kustomizations that name none.
+	// Namespace is given to what names none.
 	Namespace string
 	Stdin     io.Reader
 }
 
-// Read returns the Kustomizations of all files in the order in which they were
-// found. It is an error if there is none, if a file or Kustomization cannot be
-// read, or if two have the same namespace and name. All that is wrong is said
-// in one error.
-func Read(opts Options) ([]*Kustomization, error) {
-	var found []*Kustomization
+// Read returns the Kustomizations and sources of all files. It is an error if
+// there is no Kustomization, if a file or Kustomization cannot be read, or if
+// two of a kind have the same namespace and name. All that is wrong is said in
+// one error.
+func Read(opts Options) (Documents, error) {
+	var found Documents
 	var errs []error
-	origin := map[object.Key]string{}
+	origins := map[string]string{}
+	isNew := func(kind string, key object.Key, origin string) bool {
+		id := kind + " " + key.String()
+		first, twice := origins[id]
+		if twice {
+			errs = append(errs, fmt.Errorf("%s: %s is defined twice, first at %s", origin, id, first))
+			return false
+		}
+		origins[id] = origin
+		return true
+	}
 	for _, name := range opts.Filenames {
 		files, err := expand(name, opts.Recursive)
 		if err != nil {
@@ -64,22 +88,24 @@ func Read(opts Options) ([]*Kustomization, error) {
 			continue
 		}
 		for _, file := range files {
-			ks, err := readFile(file, opts)
+			read, err := readFile(file, opts)
 			if err != nil {
 				errs = append(errs, err)
 			}
-			for _, k := range ks {
-				if first, twice := origin[k.Key()]; twice {
-					errs = append(errs, fmt.Errorf("%s: Kustomization %s is defined twice, first at %s", k.Origin, k.Key(), first))
-					continue
+			for _, k := range read.Kustomizations {
+				if isNew(kustomizev1.KustomizationKind, k.Key(), k.Origin) {
+					found.Kustomizations = append(found.Kustomizations, k)
 				}
-				origin[k.Key()] = k.Origin
-				found = append(found, k)
+			}
+			for _, s := range read.Sources {
+				if isNew(s.GetKind(), object.RefOf(s.Unstructured).Key(), s.Origin) {
+					found.Sources = append(found.Sources, s)
+				}
 			}
 		}
 	}
-	if len(errs) == 0 && len(found) == 0 {
-		return nil, fmt.Errorf("no Flux Kustomization (kustomize.toolkit.fluxcd.io) in %s", strings.Join(opts.Filenames, ", "))
+	if len(errs) == 0 && len(found.Kustomizations) == 0 {
+		return found, fmt.Errorf("no Flux Kustomization (kustomize.toolkit.fluxcd.io) in %s", strings.Join(opts.Filenames, ", "))
 	}
 	return found, errors.Join(errs...)
 }
@@ -119,7 +145,7 @@ func isManifest(path string) bool {
 	return false
 }
 
-func readFile(file string, opts Options) ([]*Kustomization, error) {
+func readFile(file string, opts Options) (Documents, error) {
 	var data []byte
 	var err error
 	if file == Stdin {
@@ -129,26 +155,37 @@ func readFile(file string, opts Options) ([]*Kustomization, error) {
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
+		return Documents{}, fmt.Errorf("read %s: %w", file, err)
 	}
-	var found []*Kustomization
+	var found Documents
 	var errs []error
 	for _, d := range split(data) {
 		origin := fmt.Sprintf("%s:%d", file, d.line)
-		ks, err := decode(d.data)
+		read, err := decode(d.data)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", origin, err))
 		}
-		for _, k := range ks {
+		for _, k := range read.Kustomizations {
 			k.Origin = origin
 			if k.Namespace == "" {
 				k.Namespace = opts.Namespace
 				k.Raw.SetNamespace(opts.Namespace)
 			}
-			found = append(found, k)
 		}
+		for _, s := range read.Sources {
+			s.Origin = origin
+			if s.GetNamespace() == "" {
+				s.SetNamespace(opts.Namespace)
+			}
+		}
+		found.add(read)
 	}
 	return found, errors.Join(errs...)
+}
+
+func (d *Documents) add(more Documents) {
+	d.Kustomizations = append(d.Kustomizations, more.Kustomizations...)
+	d.Sources = append(d.Sources, more.Sources...)
 }
 
 type document struct {
@@ -177,17 +214,18 @@ func split(data []byte) []document {
 	return append(docs, document{data[start:], first})
 }
 
-// decode returns the Kustomizations that data holds: one, or those of a List as
-// `kubectl get -o yaml` prints it; none if it holds something else. A document
-// that is not YAML at all is passed over unless it speaks of a Flux
+// decode returns what data holds: one object, or those of a List as
+// `kubectl get -o yaml` prints it; nothing if it holds something else. A
+// document that is not YAML at all is passed over unless it speaks of a Flux
 // Kustomization.
-func decode(data []byte) ([]*Kustomization, error) {
-	if !bytes.Contains(data, []byte(kustomizev1.GroupVersion.Group)) {
-		return nil, nil
+func decode(data []byte) (Documents, error) {
+	kustomization := bytes.Contains(data, []byte(kustomizev1.GroupVersion.Group))
+	if !kustomization && !bytes.Contains(data, []byte(source.Group)) {
+		return Documents{}, nil
 	}
 	var content map[string]any
-	if err := yaml.Unmarshal(data, &content); err != nil {
-		return nil, fmt.Errorf("not valid YAML: %w", err)
+	if err := yaml.Unmarshal(data, &content); err != nil && kustomization {
+		return Documents{}, fmt.Errorf("not valid YAML: %w", err)
 	}
 	raw := &unstructured.Unstructured{Object: content}
 	gvk := raw.GroupVersionKind()
@@ -195,26 +233,29 @@ func decode(data []byte) ([]*Kustomization, error) {
 	case gvk.Group == kustomizev1.GroupVersion.Group && gvk.Kind == kustomizev1.KustomizationKind:
 		k, err := decodeOne(data, raw)
 		if err != nil {
-			return nil, fmt.Errorf("kustomization %q: %w", raw.GetName(), err)
+			return Documents{}, fmt.Errorf("kustomization %q: %w", raw.GetName(), err)
 		}
-		return []*Kustomization{k}, nil
+		return Documents{Kustomizations: []*Kustomization{k}}, nil
+	case gvk.Group == source.Group && source.IsTree(gvk.Kind):
+		return Documents{Sources: []*Source{{Unstructured: raw}}}, nil
 	case strings.HasSuffix(gvk.Kind, "List") && raw.IsList():
 		return decodeList(content)
 	}
-	return nil, nil
+	return Documents{}, nil
 }
 
-func decodeList(content map[string]any) ([]*Kustomization, error) {
+func decodeList(content map[string]any) (Documents, error) {
 	items, _, _ := unstructured.NestedSlice(content, "items")
-	var found []*Kustomization
+	var found Documents
 	var errs []error
 	for _, item := range items {
 		data, err := yaml.Marshal(item)
 		if err != nil {
-			return nil, err
+			return found, err
 		}
-		ks, err := decode(data)
-		found, errs = append(found, ks...), append(errs, err)
+		more, err := decode(data)
+		found.add(more)
+		errs = append(errs, err)
 	}
 	return found, errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // doc returns a Kustomization of flux-system with the name.
@@ -132,12 +133,12 @@ func TestRead(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			write(t, tt.files)
-			ks, err := Read(Options{Filenames: tt.filenames, Recursive: tt.recursive, Namespace: "from-options", Stdin: strings.NewReader(tt.stdin)})
+			read, err := Read(Options{Filenames: tt.filenames, Recursive: tt.recursive, Namespace: "from-options", Stdin: strings.NewReader(tt.stdin)})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []found
-			for _, k := range ks {
+			for _, k := range read.Kustomizations {
 				got = append(got, found{k.Key().String(), k.Origin})
 				if raw := k.Raw.GetNamespace() + "/" + k.Raw.GetName(); raw != k.Key().String() {
 					t.Errorf("the raw document is %s, want %s", raw, k.Key())
@@ -147,6 +148,35 @@ func TestRead(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+func TestReadTakesTheSources(t *testing.T) {
+	const git = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: fleet, namespace: flux-system}\nspec: {ignore: '*.txt'}\n"
+	write(t, map[string]string{
+		"a.yaml": git + "---\n" + doc("a") + "---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: source.toolkit.fluxcd.io/v1beta2, kind: OCIRepository, metadata: {name: images}}\n",
+		"b.yaml": "apiVersion: source.toolkit.fluxcd.io/v1\nkind: Bucket\nmetadata: {name: files, namespace: shop}\n---\n" +
+			"apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: charts}\n---\n" +
+			"{{ if .on }}\napiVersion: source.toolkit.fluxcd.io/v1\n{{ end }}\n---\n" +
+			"apiVersion: example.com/v1\nkind: Bucket\nmetadata: {name: x, labels: {a: source.toolkit.fluxcd.io}}\n",
+	})
+	read, err := Read(Options{Filenames: []string{"."}, Namespace: "from-options"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, u := range read.Sources {
+		ignore, _, _ := unstructured.NestedString(u.Object, "spec", "ignore")
+		got = append(got, u.GetKind()+"/"+u.GetNamespace()+"/"+u.GetName()+" "+ignore)
+	}
+	want := []string{"GitRepository/flux-system/fleet *.txt", "OCIRepository/from-options/images ", "Bucket/shop/files "}
+	if d := gocmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	write(t, map[string]string{"a.yaml": doc("a") + "---\n" + git, "b.yaml": git})
+	_, err = Read(Options{Filenames: []string{"."}})
+	if want := "b.yaml:1: GitRepository flux-system/fleet is defined twice, first at a.yaml:12"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 
@@ -166,11 +196,11 @@ spec:
   patchesStrategicMerge:
     - {apiVersion: batch/v1, kind: Job, metadata: {name: x}}
 `})
-	ks, err := Read(Options{Filenames: []string{"a.yaml"}})
+	documents, err := Read(Options{Filenames: []string{"a.yaml"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := ks[0]
+	k := documents.Kustomizations[0]
 	type read struct {
 		Interval, Timeout time.Duration
 		Path, Source      string
@@ -334,7 +364,7 @@ func FuzzSplitAndDecode(f *testing.F) {
 				t.Fatalf("line %d is %q, but the document begins with %q", d.line, lines[d.line-1], text)
 			}
 			ks, err := decode(d.data)
-			for _, k := range ks {
+			for _, k := range ks.Kustomizations {
 				if err == nil && k.Name == "" {
 					t.Fatal("a Kustomization without a name was accepted")
 				}

@@ -33,6 +33,10 @@ type Request struct {
 	Names []string
 	// Sources finds the tree of each source.
 	Sources *source.Local
+	// SourceObjects are the sources that were read, for what they leave out of
+	// their artifacts. One that is neither read nor rendered is looked up in the
+	// cluster.
+	SourceObjects []*manifest.Source
 	// Replace names Jobs that are to be recreated whether they changed or not,
 	// as NAME or NAMESPACE/NAME.
 	Replace []string

@@ -42,11 +42,11 @@ func read(t *testing.T, documents ...string) []*manifest.Kustomization {
 		text.WriteString("---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + short + ", namespace: " + namespace +
 			"}\nspec: {prune: true, sourceRef: {kind: GitRepository, name: fleet}" + spec + "}\n")
 	}
-	ks, err := manifest.Read(manifest.Options{Filenames: []string{manifest.Stdin}, Stdin: strings.NewReader(text.String())})
+	read, err := manifest.Read(manifest.Options{Filenames: []string{manifest.Stdin}, Stdin: strings.NewReader(text.String())})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ks
+	return read.Kustomizations
 }
 
 // objects returns the documents of a YAML stream.

@@ -21,6 +21,7 @@ import (
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/render"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/source"
 )
 
 // world is every Kustomization that there is: those that were read, and those
@@ -35,6 +36,8 @@ type world struct {
 type rendering struct {
 	k      *manifest.Kustomization
 	source plan.Source
+	// tree is nil if there is a problem with it.
+	tree *source.View
 	render.Rendered
 	problem *plan.Problem
 	// used is the data that the tree had for spec.postBuild.substituteFrom; nil
@@ -56,9 +59,12 @@ func (p *Planner) settle(ctx context.Context, req Request) (*world, map[object.K
 	}
 	w := &world{known: read, parents: map[object.Key]object.Key{}}
 	done := map[object.Key]*rendering{}
+	trees := newSources(req.Sources, p.Client)
 	for range maxGenerations {
-		held := variables(w.members(req.Names), done)
-		again, err := p.renderAll(ctx, req, w, held, done)
+		members := w.members(req.Names)
+		held := variables(members, done)
+		trees.learn(req.SourceObjects, members, done)
+		again, err := p.renderAll(ctx, req.Concurrency, w, trees, held, done)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -74,39 +80,38 @@ func (p *Planner) settle(ctx context.Context, req Request) (*world, map[object.K
 
 // renderAll renders, side by side, what was not rendered yet as it is now, and
 // returns how many those were.
-func (p *Planner) renderAll(ctx context.Context, req Request, w *world, held map[object.Ref]map[string]string, done map[object.Key]*rendering) (int, error) {
+func (p *Planner) renderAll(ctx context.Context, concurrency int, w *world, trees *sources, held map[object.Ref]map[string]string, done map[object.Key]*rendering) (int, error) {
 	maps.DeleteFunc(done, func(key object.Key, _ *rendering) bool { return w.known[key] == nil })
 	var fresh []*rendering
 	for _, key := range w.keys() {
 		k := w.known[key]
 		used := usedBy(k, held)
-		if old := done[key]; old == nil || old.k != k || !reflect.DeepEqual(old.used, used) {
-			done[key] = &rendering{k: k, used: used}
+		tree, problem := trees.view(ctx, sourceOf(k))
+		if old := done[key]; old == nil || old.k != k || old.tree != tree || !reflect.DeepEqual(old.used, used) {
+			done[key] = &rendering{k: k, tree: tree, problem: problem, used: used}
 			fresh = append(fresh, done[key])
 		}
 	}
 	var group errgroup.Group
-	group.SetLimit(req.Concurrency)
+	group.SetLimit(concurrency)
 	for _, r := range fresh {
 		group.Go(func() error {
-			p.renderOne(ctx, req, r)
+			p.renderOne(ctx, r)
 			return ctx.Err()
 		})
 	}
 	return len(fresh), group.Wait()
 }
 
-func (p *Planner) renderOne(ctx context.Context, req Request, r *rendering) {
+func (p *Planner) renderOne(ctx context.Context, r *rendering) {
 	ref := sourceOf(r.k)
 	r.source = plan.Source{Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name}
-	tree, err := req.Sources.Resolve(ref)
-	if err != nil {
-		r.problem = &plan.Problem{Reason: plan.ArtifactFailed, Message: err.Error()}
+	if r.problem != nil {
 		return
 	}
-	r.source.LocalDir, r.source.Revision = tree.Dir, tree.Revision
+	r.source.LocalDir, r.source.Revision = r.tree.Tree.Dir, r.tree.Tree.Revision
 	renderer := &render.Renderer{Vars: treeFirst{r.used, p.Client}}
-	rendered, err := renderer.Render(ctx, r.k, tree.Dir)
+	rendered, err := renderer.Render(ctx, r.k, r.tree)
 	if rendered != nil {
 		r.Rendered = *rendered
 	}

@@ -29,7 +29,7 @@ func TestKeysThatCannotBeReadLeaveTheValuesUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	top, k, _ := unpack(t, archive)
-	result, err := (&render.Renderer{Vars: forbidden{}}).Render(t.Context(), k, filepath.Join(top, "tree"))
+	result, err := (&render.Renderer{Vars: forbidden{}}).Render(t.Context(), k, viewOf(t, filepath.Join(top, "tree"), k))
 	if err != nil {
 		t.Fatal(err)
 	}

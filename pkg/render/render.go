@@ -8,27 +8,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sort"
-	"strings"
 
-	securejoin "github.com/cyphar/filepath-securejoin"
 	cliobject "github.com/fluxcd/cli-utils/pkg/object"
 	"github.com/fluxcd/pkg/kustomize"
-	securefs "github.com/fluxcd/pkg/kustomize/filesys"
-	"github.com/fluxcd/pkg/sourceignore"
 	"github.com/fluxcd/pkg/ssa"
 	"github.com/fluxcd/pkg/ssa/normalize"
 	"github.com/fluxcd/pkg/ssa/utils"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/resmap"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/manifest"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/source"
 )
 
 // The labels by which the controller marks what a Kustomization owns.
@@ -68,16 +63,15 @@ type Renderer struct {
 	Vars Vars
 }
 
-// Render returns the objects of k as they stand in the tree at root. A failure
-// is an *Error; its text may quote one of the Secrets that are returned even
-// then.
-func (r *Renderer) Render(ctx context.Context, k *manifest.Kustomization, root string) (*Rendered, error) {
-	dir, err := locate(root, k.Spec.Path)
+// Render returns the objects of k as they stand in the tree. A failure is an
+// *Error; its text may quote one of the Secrets that are returned even then.
+func (r *Renderer) Render(ctx context.Context, k *manifest.Kustomization, tree *source.View) (*Rendered, error) {
+	dir, err := locate(tree, k.Spec.Path)
 	if err != nil {
 		return nil, &Error{plan.ArtifactFailed, err}
 	}
 	rendered := &Rendered{}
-	if err := r.build(ctx, k, root, dir, rendered); err != nil {
+	if err := r.build(ctx, k, tree, dir, rendered); err != nil {
 		failed, is := errors.AsType[*Error](err)
 		switch {
 		case errors.Is(err, ErrEncrypted):
@@ -90,37 +84,35 @@ func (r *Renderer) Render(ctx context.Context, k *manifest.Kustomization, root s
 	return rendered, nil
 }
 
-// locate returns the directory of path, confined to root.
-func locate(root, path string) (string, error) {
-	dir, err := securejoin.SecureJoin(root, path)
-	if err != nil {
-		return "", fmt.Errorf("kustomization path %q: %w", path, err)
-	}
-	info, err := os.Stat(dir)
+// locate returns the directory of path, confined to the tree: as there are no
+// symbolic links in it, what leads above its top leads to the top.
+func locate(tree *source.View, path string) (string, error) {
+	root := tree.Tree.Dir
+	dir := filepath.Join(root, filepath.Clean(string(filepath.Separator)+path))
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case tree.LeftOut(dir) != "":
+		return "", fmt.Errorf("kustomization path not found: the artifact leaves out %s (%s)", dir, tree.LeftOut(dir))
+	case !tree.Exists(dir):
 		return "", fmt.Errorf("kustomization path not found: %s has no folder %q", root, path)
-	case err != nil:
-		return "", fmt.Errorf("kustomization path: %w", err)
-	case !info.IsDir():
+	case !tree.IsDir(dir):
 		return "", fmt.Errorf("kustomization path %q is not a folder of %s", path, root)
 	}
 	return dir, nil
 }
 
 // build fills in rendered, of which the Secrets are told even with an error.
-func (r *Renderer) build(ctx context.Context, k *manifest.Kustomization, root, dir string, rendered *Rendered) error {
+func (r *Renderer) build(ctx context.Context, k *manifest.Kustomization, tree *source.View, dir string, rendered *Rendered) error {
 	d, err := r.decryptor(ctx, k)
 	if err != nil {
 		return err
 	}
-	objects, err := r.objects(ctx, k, root, dir, d, rendered)
+	objects, err := r.objects(ctx, k, tree, dir, d, rendered)
 	if len(d.missing) > 0 {
 		twin := *d
 		twin.other = true
 		var others []*unstructured.Unstructured
 		if err == nil {
-			others, err = r.objects(ctx, k, root, dir, &twin, rendered)
+			others, err = r.objects(ctx, k, tree, dir, &twin, rendered)
 		}
 		if err != nil {
 			return &Error{plan.NotDecrypted, fmt.Errorf("%s; with something else in its place: %w", detailOf(nil, d.missing), err)}
@@ -138,9 +130,9 @@ func (r *Renderer) build(ctx context.Context, k *manifest.Kustomization, root, d
 }
 
 // objects returns what k renders, in the order of the build.
-func (r *Renderer) objects(ctx context.Context, k *manifest.Kustomization, root, dir string, d *decryptor, rendered *Rendered) ([]*unstructured.Unstructured, error) {
+func (r *Renderer) objects(ctx context.Context, k *manifest.Kustomization, tree *source.View, dir string, d *decryptor, rendered *Rendered) ([]*unstructured.Unstructured, error) {
 	defer func() { rendered.hide(d.secrets) }()
-	resources, err := buildDir(k, root, dir, d)
+	resources, err := buildDir(k, tree, dir, d)
 	if err != nil {
 		return nil, err
 	}
@@ -186,27 +178,18 @@ func (r *Rendered) hide(secrets []string) {
 }
 
 // buildDir runs kustomize over dir with the fields of k merged into its
-// kustomization.yaml and with what d decrypts, confined to root and without
+// kustomization.yaml and with what d decrypts, confined to the tree and without
 // writing to the disk.
-func buildDir(k *manifest.Kustomization, root, dir string, d *decryptor) (resmap.ResMap, error) {
-	generator := kustomize.NewGenerator(root, *k.Raw)
-	if !hasKustomization(dir) {
-		// The scan for manifests would find what the artifact leaves out.
-		generator = kustomize.NewGeneratorWithIgnore(root, artifactExcludes(), *k.Raw)
-	}
-	data, file, _, err := generator.GenerateManifest(dir)
+func buildDir(k *manifest.Kustomization, tree *source.View, dir string, d *decryptor) (resmap.ResMap, error) {
+	data, file, err := generate(k, tree, dir)
 	if err != nil {
 		return nil, fmt.Errorf("generate kustomization.yaml: %w", err)
 	}
-	disk, err := securefs.MakeFsOnDiskSecureBuild(root)
-	if err != nil {
-		return nil, fmt.Errorf("confine the build to %s: %w", root, err)
-	}
-	tree := overlay{disk, map[string][]byte{file: data}}
-	if err := d.sources(tree, root, dir); err != nil {
+	laid := overlay{tree, map[string][]byte{file: data}}
+	if err := d.sources(laid, tree.Tree.Dir, dir); err != nil {
 		return nil, err
 	}
-	resources, err := kustomize.Build(tree, dir)
+	resources, err := kustomize.Build(laid, dir)
 	if err != nil {
 		return nil, fmt.Errorf("kustomize build failed: %w", err)
 	}
@@ -216,22 +199,6 @@ func buildDir(k *manifest.Kustomization, root, dir string, d *decryptor) (resmap
 		}
 	}
 	return resources, nil
-}
-
-// artifactExcludes returns what source-controller leaves out of every
-// artifact, one pattern a line.
-func artifactExcludes() string {
-	all := []string{sourceignore.ExcludeVCS, sourceignore.ExcludeExt, sourceignore.ExcludeCI, sourceignore.ExcludeExtra}
-	return strings.ReplaceAll(strings.Join(all, ","), ",", "\n")
-}
-
-func hasKustomization(dir string) bool {
-	for _, name := range konfig.RecognizedKustomizationFileNames() {
-		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && !info.IsDir() {
-			return true
-		}
-	}
-	return false
 }
 
 // Stage returns the stage in which the controller applies u, from 1: cluster

@@ -23,6 +23,7 @@ import (
 	"github.com/fluxjob/kubectl-fluxjob/pkg/manifest"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/render"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/source"
 )
 
 // The sections of an archive that are no files of the tree. What is expected is
@@ -83,13 +84,27 @@ func TestRender(t *testing.T) {
 	}
 }
 
+// viewOf returns what the artifact would hold of the tree at root.
+func viewOf(t *testing.T, root string, k *manifest.Kustomization) *source.View {
+	t.Helper()
+	tree, err := source.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	view, err := tree.View(source.Rules{Kind: k.Spec.SourceRef.Kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return view
+}
+
 // rendered returns the sections of what came of the archive.
 func rendered(t *testing.T, archive *txtar.Archive) map[string]string {
 	t.Helper()
 	top, k, values := unpack(t, archive)
 	root := filepath.Join(top, "tree")
 	before := checksum(t, top)
-	result, err := (&render.Renderer{Vars: values}).Render(t.Context(), k, root)
+	result, err := (&render.Renderer{Vars: values}).Render(t.Context(), k, viewOf(t, root, k))
 	if after := checksum(t, top); after != before {
 		t.Errorf("rendering changed the tree on the disk")
 	}
@@ -128,11 +143,11 @@ func unpack(t *testing.T, archive *txtar.Archive) (top string, k *manifest.Kusto
 	for _, f := range archive.Files {
 		switch {
 		case f.Name == fluxSection:
-			ks, err := manifest.Read(manifest.Options{Filenames: []string{manifest.Stdin}, Stdin: bytes.NewReader(f.Data)})
+			read, err := manifest.Read(manifest.Options{Filenames: []string{manifest.Stdin}, Stdin: bytes.NewReader(f.Data)})
 			if err != nil {
 				t.Fatal(err)
 			}
-			k = ks[0]
+			k = read.Kustomizations[0]
 		case f.Name == linksSection:
 			for line := range strings.Lines(string(f.Data)) {
 				name, target, _ := strings.Cut(strings.TrimSpace(line), " -> ")
