@@ -1,21 +1,21 @@
 package conformance
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/fluxcd/pkg/sourceignore"
+	"github.com/fluxcd/pkg/tar"
 )
 
 // artifacts serves the trees of all cases, as source-controller would.
@@ -52,10 +52,10 @@ func (a *artifacts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // put packs the tree at dir and returns the artifact that stands in a source's
-// status.
-func (a *artifacts) put(t *testing.T, namespace, revision, dir string) map[string]any {
+// status. ignore is the source's spec.ignore.
+func (a *artifacts) put(t *testing.T, namespace, revision, dir, ignore string) map[string]any {
 	t.Helper()
-	data, err := pack(dir)
+	data, err := pack(dir, ignore)
 	if err != nil {
 		t.Fatalf("pack the artifact: %v", err)
 	}
@@ -71,29 +71,25 @@ func (a *artifacts) put(t *testing.T, namespace, revision, dir string) map[strin
 	}
 }
 
-// pack returns the regular files below dir as a tar.gz.
-func pack(dir string) ([]byte, error) {
+// pack returns what source-controller v1.9.5 makes of a clone at dir: see
+// reconcileArtifact in its gitrepository_controller.go, and SourceIgnoreFilter
+// and Archive of fluxcd/pkg/artifact. The patterns are loaded and matched by the
+// package that these use, fluxcd/pkg/sourceignore; Tar takes, as Archive, folders
+// and regular files alone.
+func pack(dir, ignore string) ([]byte, error) {
+	domain := strings.Split(dir, string(filepath.Separator))
+	patterns, err := sourceignore.LoadIgnorePatterns(dir, domain)
+	if err != nil {
+		return nil, err
+	}
+	patterns = append(patterns, sourceignore.ReadPatterns(strings.NewReader(ignore), domain)...)
+	matcher := sourceignore.NewDefaultMatcher(nil, domain)
+	if len(patterns) > 0 {
+		matcher = sourceignore.NewMatcher(append(sourceignore.VCSPatterns(domain), patterns...))
+	}
 	var data bytes.Buffer
-	zipped := gzip.NewWriter(&data)
-	archive := tar.NewWriter(zipped)
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		if err := archive.WriteHeader(&tar.Header{Name: filepath.ToSlash(name), Mode: 0o644, Size: int64(len(content))}); err != nil {
-			return err
-		}
-		_, err = archive.Write(content)
-		return err
-	})
-	err = errors.Join(err, archive.Close(), zipped.Close())
+	_, err = tar.Tar(dir, &data, tar.WithFilter(func(path string, info fs.FileInfo) bool {
+		return matcher.Match(strings.Split(path, string(filepath.Separator)), info.IsDir())
+	}))
 	return data.Bytes(), err
 }

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -230,10 +231,21 @@ func (c *testCase) spec(name, phase string) (map[string]any, error) {
 	if _, further := c.files[file+"/"+name]; further {
 		file += "/" + name
 	}
-	for _, text := range []string{c.files[file], c.files[file+"."+phase]} {
+	return spec, c.merge(spec, file, file+"."+phase)
+}
+
+// sourceSpec returns the spec of the source.
+func (c *testCase) sourceSpec() (map[string]any, error) {
+	spec := map[string]any{"interval": "1h", "url": "https://example.com/source.git"}
+	return spec, c.merge(spec, "source")
+}
+
+// merge puts the fields that the files name over those of spec.
+func (c *testCase) merge(spec map[string]any, files ...string) error {
+	for _, file := range files {
 		var more map[string]any
-		if err := yaml.Unmarshal([]byte(text), &more); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", c.name, file, err)
+		if err := yaml.Unmarshal([]byte(c.files[file]), &more); err != nil {
+			return fmt.Errorf("%s: %s: %w", c.name, file, err)
 		}
 		for key, value := range more {
 			if spec[key] = value; value == nil {
@@ -241,7 +253,7 @@ func (c *testCase) spec(name, phase string) (map[string]any, error) {
 			}
 		}
 	}
-	return spec, nil
+	return nil
 }
 
 // has says whether the case has a tree for the phase.
@@ -257,10 +269,10 @@ func (c *testCase) has(phase string) bool {
 // write puts the tree of a phase into a new folder. Without one of its own, the
 // second revision has the tree of the first.
 func (c *testCase) write(phase, dir string) error {
-	prefix := phase + "/"
 	if phase == "after" && !c.has("after") {
-		prefix = "before/"
+		phase = "before"
 	}
+	prefix := phase + "/"
 	for name, content := range c.files {
 		inTree, in := strings.CutPrefix(name, prefix)
 		if !in {
@@ -271,6 +283,16 @@ func (c *testCase) write(phase, dir string) error {
 			return err
 		}
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	for line := range strings.Lines(c.files[phase+".links"]) {
+		name, target, _ := strings.Cut(strings.TrimSpace(line), " -> ")
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if _, err := os.Lstat(path); err == nil {
+			continue
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Symlink(target, path)); err != nil {
 			return err
 		}
 	}

@@ -126,7 +126,9 @@ func (t *trial) first() {
 	t.must("make a folder", os.MkdirAll(tree, 0o755))
 	t.must("write the first tree", t.write("before", tree))
 	source := newObject("source.toolkit.fluxcd.io/v1", "GitRepository", t.name, sourceName)
-	source.Object["spec"] = map[string]any{"interval": "1h", "url": "https://example.com/source.git"}
+	spec, err := t.sourceSpec()
+	t.must("read the case", err)
+	source.Object["spec"] = spec
 	t.must("create the source", t.create(t.ctx, source, "conformance"))
 	if !t.has("before") {
 		return
@@ -162,8 +164,11 @@ func (t *trial) rendered() []string {
 // publish makes the tree the source's artifact.
 func (t *trial) publish(revision, dir string) {
 	t.t.Helper()
+	spec, err := t.sourceSpec()
+	t.must("read the case", err)
+	ignore, _ := spec["ignore"].(string)
 	status := map[string]any{"status": map[string]any{
-		"artifact": served.put(t.t, t.name, revision, dir),
+		"artifact": served.put(t.t, t.name, revision, dir, ignore),
 		"conditions": []any{map[string]any{
 			"type": "Ready", "status": "True", "reason": "Succeeded", "message": "stored artifact",
 			"lastTransitionTime": metav1.Now().UTC().Format("2006-01-02T15:04:05Z"),
