@@ -1,6 +1,7 @@
 package execute
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -140,9 +141,14 @@ func (s *stepRun) manifest(key object.Key) *kustomizev1.Kustomization {
 	return k
 }
 
+// noRevision stands for the revision of a tree that has none, as it is not in
+// Git: after a reconciliation the controller always names one.
+const noRevision = "local"
+
 // reconciled gives k the status that the controller would give it after what the
 // run has done for it: its step is done.
 func reconciled(k *kustomizev1.Kustomization, revision string) *kustomizev1.Kustomization {
+	revision = cmp.Or(revision, noRevision)
 	k.Status.ObservedGeneration = k.Generation
 	k.Status.LastAppliedRevision, k.Status.LastAttemptedRevision = revision, revision
 	k.Status.Conditions = []metav1.Condition{{

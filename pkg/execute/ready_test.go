@@ -93,3 +93,12 @@ func TestEvaluateReadyExpr(t *testing.T) {
 		})
 	}
 }
+
+func TestReconciledNamesARevision(t *testing.T) {
+	for _, revision := range []string{"", "main@sha1:new"} {
+		k := reconciled(&kustomizev1.Kustomization{}, revision)
+		if k.Status.LastAppliedRevision == "" || k.Status.LastAppliedRevision != k.Status.LastAttemptedRevision {
+			t.Errorf("of %q: applied %q, attempted %q", revision, k.Status.LastAppliedRevision, k.Status.LastAttemptedRevision)
+		}
+	}
+}
