@@ -191,8 +191,11 @@ func (s *stepRun) healthy(ctx context.Context, t target) error {
 	if err != nil {
 		return s.ended(ctx, t.ref, state, err)
 	}
-	if t.object == nil && t.absentIsDone {
-		return nil
+	if t.absentIsDone {
+		// A watch does not tell of what was gone before it began.
+		if _, err := s.cluster.Get(ctx, t.ref); apierrors.IsNotFound(err) {
+			return nil
+		}
 	}
 	for {
 		select {
