@@ -61,11 +61,11 @@ demo: build cluster ## Show plan and apply on the embedded Kubernetes, and leave
 
 .PHONY: test
 test: build cluster controller ## Run all tests, on the embedded Kubernetes and beside the real kustomize-controller
-	FLUXJOB_BIN=$(BIN)/kubectl-fluxjob FLUXJOB_CLUSTER_BIN=$(CLUSTER) FLUXJOB_CONTROLLER_BIN=$(BIN)/kustomize-controller go test -count=1 -timeout 20m ./...
+	FLUXJOB_BIN=$(BIN)/kubectl-fluxjob FLUXJOB_CLUSTER_BIN=$(CLUSTER) FLUXJOB_CONTROLLER_BIN=$(BIN)/kustomize-controller go test -count=1 -timeout 30m ./...
 	go test -C test/cluster -modfile=$(CLUSTER_MOD) -timeout 20m -ldflags "$(CLUSTER_LDFLAGS)" ./...
 
 .PHONY: test-versions
-test-versions: build controller ## Run the conformance tests and random Jobs on each Kubernetes from 1.34 on: half an hour, not in CI
+test-versions: build controller ## Run the conformance tests and random Jobs on each Kubernetes from 1.34 on: three quarters of an hour, not in CI
 	@failed=0; for k8s in $(K8S_NEWEST) $(K8S_OLDER); do $(MAKE) -s test-version K8S=$$k8s || failed=1; done; exit $$failed
 
 .PHONY: test-version

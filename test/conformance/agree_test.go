@@ -2,8 +2,11 @@ package conformance
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -61,19 +64,41 @@ type difference struct {
 	got    outcome
 }
 
-// differences are what plan does otherwise than the controller, on purpose.
-var differences = map[string][]difference{
+// deliberate is what plan does otherwise than the controller, on purpose.
+type deliberate struct {
+	// row names it in the table of the README; "" if nothing different comes of it.
+	row string
+	// cases is how many show it. These are not held against the controller.
+	cases int
+	// may is what it may come to.
+	may []difference
+}
+
+var differences = map[string]deliberate{
 	// The controller deletes the object before it knows that its replacement is
 	// invalid. We prove the replacement first.
-	"invalid-replacement": {{plan.Blocked, lost}},
+	"invalid-replacement": {"invalid replacement", 4, []difference{{plan.Blocked, lost}}},
 	// The controller refuses an object that names no namespace. We put it into
 	// "default", and warn.
-	"namespace-missing": {{plan.Create, held}},
+	"namespace-missing": {"no namespace", 1, []difference{{plan.Create, held}}},
 	// The controller's error about paths of spec.ignore does not name the object.
-	"error-without-object": {{plan.Blocked, held}},
+	"error-without-object": {"", 4, []difference{{plan.Blocked, held}}},
 	// A Kustomization that is reconciled before the one that took an object
 	// over deletes it. We leave it alone.
-	"moved-object": {{plan.Skip, deleted}, {plan.Update, created}},
+	"moved-object": {"moved object", 1, []difference{{plan.Skip, deleted}, {plan.Update, created}}},
+}
+
+func TestTheREADMENamesEveryDifference(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, d := range differences {
+		if d.row != "" && !strings.Contains(string(readme), "\n| *"+d.row+"*: ") {
+			t.Errorf("the README's table has no row %q for the deliberate difference %s", d.row, name)
+		}
+	}
 }
 
 // observation is an object before and after a reconciliation, with what the

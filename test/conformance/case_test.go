@@ -60,7 +60,11 @@ type expectation struct {
 	holds map[[2]string]string
 }
 
-const succeeded = "ReconciliationSucceeded"
+// The reasons of the Ready condition after everything was applied.
+const (
+	succeeded = "ReconciliationSucceeded"
+	unhealthy = "HealthCheckFailed"
+)
 
 func newExpectation() *expectation {
 	return &expectation{ready: succeeded, objects: map[string]string{}, holds: map[[2]string]string{}}
@@ -69,11 +73,16 @@ func newExpectation() *expectation {
 // readCase reads an archive, with what is expected on the server; the archive's
 // file name is the name of the case and of its namespace.
 func readCase(file string, server *version.Version) (*testCase, error) {
+	return readCaseAs(strings.TrimSuffix(filepath.Base(file), ".txtar"), file, server)
+}
+
+// readCaseAs reads an archive as a case of another name.
+func readCaseAs(name, file string, server *version.Version) (*testCase, error) {
 	archive, err := txtar.ParseFile(file)
 	if err != nil {
 		return nil, err
 	}
-	c := &testCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), files: map[string]string{}, before: succeeded}
+	c := &testCase{name: name, files: map[string]string{}, before: succeeded}
 	if strings.TrimSpace(string(archive.Comment)) == "" {
 		return nil, fmt.Errorf("%s does not say what it is about", c.name)
 	}

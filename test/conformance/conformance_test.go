@@ -41,6 +41,7 @@ type tally struct {
 	mu                     sync.Mutex
 	cases, objects, agreed int
 	differing, known       map[string]int
+	twin                   *twinTally
 }
 
 func (t *tally) add(count func(*tally)) {
@@ -50,8 +51,8 @@ func (t *tally) add(count func(*tally)) {
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d cases; plan and controller agree on %d of %d objects; deliberate differences %v; known disagreements %v",
-		t.cases, t.agreed, t.objects, t.differing, t.known)
+	return fmt.Sprintf("%d cases; plan and controller agree on %d of %d objects; deliberate differences %v; known disagreements %v; %s",
+		t.cases, t.agreed, t.objects, t.differing, t.known, t.twin)
 }
 
 // TestConformance runs every case of testdata/cases.
@@ -60,7 +61,7 @@ func TestConformance(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
-	total := &tally{differing: map[string]int{}, known: map[string]int{}}
+	total := &tally{differing: map[string]int{}, known: map[string]int{}, twin: newTwinTally()}
 	t.Run("cases", func(t *testing.T) {
 		for _, file := range files {
 			c, err := readCase(file, server)
@@ -77,6 +78,20 @@ func TestConformance(t *testing.T) {
 		}
 	})
 	log.Printf("conformance: Kubernetes v%s: %s", server, total)
+	if total.cases == len(files) {
+		total.differencesAreKnown(t)
+	}
+}
+
+// differencesAreKnown checks that no more and no fewer cases than before show
+// what we do otherwise on purpose.
+func (t *tally) differencesAreKnown(test *testing.T) {
+	test.Helper()
+	for name, d := range differences {
+		if got := t.differing[name]; got != d.cases {
+			test.Errorf("%d cases show the deliberate difference %s, and the table says %d", got, name, d.cases)
+		}
+	}
 }
 
 // trial is one case as it runs.
@@ -90,6 +105,8 @@ type trial struct {
 	disagreed []string
 	// differed says that they did as the case names it.
 	differed bool
+	// twinning is what is known for the twins.
+	twinning
 }
 
 func (t *trial) must(what string, err error) {
@@ -100,40 +117,67 @@ func (t *trial) must(what string, err error) {
 }
 
 func (t *trial) run() {
-	var cancel context.CancelFunc
-	t.ctx, cancel = context.WithTimeout(t.t.Context(), patience)
-	defer cancel()
+	defer t.begin()()
+	t.first()
+	t.between()
+	for _, r := range t.rounds {
+		t.round(*r)
+	}
+	end := t.end()
+	t.judge()
+	t.twins(end)
+}
+
+// begin makes the namespace, and what is there before everything else. It
+// returns what ends the trial.
+func (t *trial) begin() (end func()) {
+	t.t.Helper()
+	t.ctx, end = context.WithTimeout(t.t.Context(), patience)
 	t.dir = t.t.TempDir()
 	t.must("create the namespace", t.create(t.ctx, newObject("v1", "Namespace", "", t.name), "conformance"))
 	if _, some := t.files["objects"]; some {
 		t.must("create what was there before", t.each("objects", func(u *unstructured.Unstructured) error { return t.create(t.ctx, u, "somebody") }))
 	}
-	t.first()
+	return end
+}
+
+// between does what happens between the two trees.
+func (t *trial) between() {
+	t.t.Helper()
 	for line := range strings.Lines(t.files["between"]) {
 		if line = strings.TrimSpace(line); line != "" {
 			t.must(line, t.step(t.ctx, line))
 		}
 	}
-	for _, r := range t.rounds {
-		t.round(*r)
-	}
-	t.judge()
 }
 
-// first lets the controller reconcile the first tree, if there is one.
-func (t *trial) first() {
-	tree := filepath.Join(t.dir, "before")
-	t.must("make a folder", os.MkdirAll(tree, 0o755))
-	t.must("write the first tree", t.write("before", tree))
+// tree writes the tree of a phase and returns its folder.
+func (t *trial) tree(phase string) string {
+	t.t.Helper()
+	dir := filepath.Join(t.dir, phase)
+	t.must("make a folder", os.MkdirAll(dir, 0o755))
+	t.must("write the tree", t.write(phase, dir))
+	return dir
+}
+
+// source creates the source of all Kustomizations.
+func (t *trial) source() {
+	t.t.Helper()
 	source := newObject("source.toolkit.fluxcd.io/v1", "GitRepository", t.name, sourceName)
 	spec, err := t.sourceSpec()
 	t.must("read the case", err)
 	source.Object["spec"] = spec
 	t.must("create the source", t.create(t.ctx, source, "conformance"))
+}
+
+// first lets the controller reconcile the first tree, if there is one.
+func (t *trial) first() {
+	t.t.Helper()
+	t.source()
 	if !t.has("before") {
 		return
 	}
-	t.publish(revisionBefore, tree)
+	t.publish(revisionBefore, t.tree("before"))
 	for _, name := range t.kustomizations {
 		ready := t.reconcile(name, "before")
 		if got := ready["reason"]; got != t.before {
@@ -247,7 +291,8 @@ func (t *trial) change(name string, change func(*unstructured.Unstructured)) err
 func (t *trial) suspend(tree string) {
 	t.t.Helper()
 	var live []object.Key
-	for _, name := range append(slices.Clone(t.kustomizations), t.rendered()...) {
+	rendered := t.rendered()
+	for _, name := range append(slices.Clone(t.kustomizations), rendered...) {
 		if slices.Contains(t.awake, name) {
 			continue
 		}
@@ -274,6 +319,9 @@ func (t *trial) suspend(tree string) {
 		}
 	}
 	for _, name := range t.awake {
+		if !slices.Contains(rendered, name) {
+			continue
+		}
 		key := object.Key{Namespace: t.name, Name: name}
 		t.must("wait until Kustomization "+name+" has seen the second tree", wait.PollUntilContextCancel(t.ctx, pollPeriod, true, func(context.Context) (bool, error) {
 			return t.attempted(key) == revisionAfter, nil
@@ -300,11 +348,10 @@ func (t *trial) attempted(key object.Key) string {
 // compares.
 func (t *trial) round(r round) {
 	t.t.Helper()
-	tree := filepath.Join(t.dir, "after")
-	t.must("make a folder", os.MkdirAll(tree, 0o755))
-	t.must("write the second tree", t.write("after", tree))
+	tree := t.tree("after")
 	t.suspend(tree)
 	p := t.plan(tree)
+	t.foresee(p)
 	planned := map[string]bool{}
 	var children []*child
 	for _, step := range p.Steps {
@@ -370,10 +417,7 @@ func (t *trial) compareChild(c *child, want *expectation) {
 	t.t.Helper()
 	key := c.step.Kustomization
 	if c.step.Removed {
-		t.must("wait for the end of Kustomization "+key.Name, wait.PollUntilContextCancel(t.ctx, pollPeriod, true, func(ctx context.Context) (bool, error) {
-			_, err := client.Resource(kustomizations).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
-			return apierrors.IsNotFound(err), nil
-		}))
+		t.must("wait for the end of Kustomization "+key.Name, t.awaitEnd(key.Name))
 		did := deed{actions: map[string]string{}, pruned: map[string]string{}}
 		after := t.snapshot(c.refs)
 		for _, ref := range c.refs {
@@ -384,18 +428,43 @@ func (t *trial) compareChild(c *child, want *expectation) {
 		t.weighAll(c.step, c.refs, c.before, after, did, want)
 		return
 	}
-	t.must("resume Kustomization "+key.Name, t.change(key.Name, func(k *unstructured.Unstructured) {
-		unstructured.RemoveNestedField(k.Object, "spec", "suspend")
-	}))
+	t.must("resume Kustomization "+key.Name, t.resume(key.Name))
 	t.conclude(c.step, c.refs, c.before, c.seen, t.await(key, c.seen), want)
+}
+
+// awaitEnd waits until there is no Kustomization of the name.
+func (t *trial) awaitEnd(name string) error {
+	return wait.PollUntilContextCancel(t.ctx, pollPeriod, true, func(ctx context.Context) (bool, error) {
+		_, err := client.Resource(kustomizations).Namespace(t.name).Get(ctx, name, metav1.GetOptions{})
+		return apierrors.IsNotFound(err), nil
+	})
+}
+
+// resume lets the controller reconcile a Kustomization again.
+func (t *trial) resume(name string) error {
+	return t.change(name, func(k *unstructured.Unstructured) { unstructured.RemoveNestedField(k.Object, "spec", "suspend") })
 }
 
 // plan runs "kubectl fluxjob plan" on the second tree.
 func (t *trial) plan(tree string) *plan.Plan {
 	t.t.Helper()
+	out, errs, err := t.plugin("after", tree, "plan", "-o", "json")
+	var exited *exec.ExitError
+	if err != nil && (!errors.As(err, &exited) || len(out) == 0) {
+		t.t.Fatalf("plan: %v\n%s", err, errs)
+	}
+	p := &plan.Plan{}
+	t.must("read the plan", json.Unmarshal(out, p))
+	return p
+}
+
+// plugin runs a command of "kubectl fluxjob" on all Kustomizations as they are
+// in a phase.
+func (t *trial) plugin(phase, tree string, args ...string) (stdout, stderr []byte, err error) {
+	t.t.Helper()
 	var manifests []byte
 	for _, name := range t.kustomizations {
-		spec, err := t.spec(name, "after")
+		spec, err := t.spec(name, phase)
 		t.must("read the case", err)
 		k := newObject("kustomize.toolkit.fluxcd.io/v1", "Kustomization", t.name, name)
 		k.Object["spec"] = spec
@@ -405,18 +474,12 @@ func (t *trial) plan(tree string) *plan.Plan {
 	}
 	file := filepath.Join(t.dir, "kustomizations.yaml")
 	t.must("write the Kustomizations", os.WriteFile(file, manifests, 0o644))
-	command := exec.CommandContext(t.ctx, binary, "plan", "-f", file, "--local-source", tree, "-o", "json")
+	command := exec.CommandContext(t.ctx, binary, append(args, "-f", file, "--local-source", tree)...)
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.dir, "KUBECONFIG=" + kubeconfig}
 	var out, errs bytes.Buffer
 	command.Stdout, command.Stderr = &out, &errs
-	err := command.Run()
-	var exited *exec.ExitError
-	if err != nil && (!errors.As(err, &exited) || out.Len() == 0) {
-		t.t.Fatalf("plan: %v\n%s", err, errs.String())
-	}
-	p := &plan.Plan{}
-	t.must("read the plan", json.Unmarshal(out.Bytes(), p))
-	return p
+	err = command.Run()
+	return out.Bytes(), errs.Bytes(), err
 }
 
 // compare reconciles one Kustomization and compares what happens with its step.
@@ -436,6 +499,7 @@ func (t *trial) conclude(step plan.Step, refs []object.Ref, before map[object.Re
 	t.t.Helper()
 	key := step.Kustomization
 	after := t.snapshot(refs)
+	t.ended(key.Name, ready)
 	lines, err := oracle.await(t.ctx, key, func([]logLine) bool { return true })
 	t.must("read the log", err)
 	did := deeds(lines[seen:])
@@ -456,6 +520,7 @@ func (t *trial) conclude(step plan.Step, refs []object.Ref, before map[object.Re
 func (t *trial) weighAll(step plan.Step, refs []object.Ref, before, after map[object.Ref]*unstructured.Unstructured, did deed, want *expectation) {
 	t.t.Helper()
 	key := step.Kustomization
+	t.compared(refs)
 	got := map[string]string{}
 	from, blocked := heldFrom(step.Changes)
 	met := blocked == 0
@@ -506,7 +571,7 @@ func (t *trial) holds(ref, pointer, want string) {
 func (t *trial) weigh(c plan.Change, o observation, got outcome, from, blocked int) string {
 	t.t.Helper()
 	agree := agrees(c, got, from, blocked)
-	deliberate := !agree && slices.Contains(differences[t.differs], difference{c.Action, got})
+	deliberate := !agree && slices.Contains(differences[t.differs].may, difference{c.Action, got})
 	t.differed = t.differed || deliberate
 	t.total.add(func(total *tally) {
 		total.objects++

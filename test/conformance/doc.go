@@ -31,4 +31,11 @@
 // each action of the plan is checked against it by the table in agree_test.go.
 // The written expectation comes on top: it documents the case. Where servers of
 // different versions do different things, its lines say which.
+//
+// Where the controller succeeds and the plan can be applied, the case is done
+// again by "kubectl fluxjob apply" in a further namespace, its twin. Objects with
+// their field managers, and inventories, are equal in the end (twin_test.go).
+// Then the controller takes up what apply left, and apply what the controller
+// left: neither writes anything (handover_test.go). At the end the test says how
+// many twins it compared, and how many cases it left out and for which reason.
 package conformance

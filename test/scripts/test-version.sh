@@ -7,6 +7,6 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 start=$SECONDS
-{ go test -count=1 -v -timeout 20m ./test/conformance && go test -count=1 -v -timeout 20m ./test/random -pairs 200; } >"$log" 2>&1 ||
+{ go test -count=1 -v -timeout 30m ./test/conformance && go test -count=1 -v -timeout 20m ./test/random -pairs 200; } >"$log" 2>&1 ||
 	{ grep -vE '^ *(=== |--- PASS)' "$log"; exit 1; }
 sed -nE 's/.*conformance: //p; s/.*: ([0-9]+ pairs: )/random Jobs: \1/p' "$log" | paste -sd'; ' - | sed "s/$/ ($((SECONDS - start)) s)/"
