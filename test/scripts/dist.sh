@@ -14,7 +14,7 @@ mkdir -p dist/build
 	for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do
 		os=${platform%/*} arch=${platform#*/}
 		echo "building $platform" >&2
-		CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -buildvcs=false \
+		CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -buildvcs=false -tags disable_grpc_modules \
 			-ldflags "-s -w -buildid= -X github.com/fluxjob/kubectl-fluxjob/pkg/cmd.Version=$version" \
 			-o dist/build/kubectl-fluxjob ./cmd/kubectl-fluxjob
 		cp LICENSE dist/build/
