@@ -131,6 +131,17 @@ func (c *Client) DryRun(ctx context.Context, u *unstructured.Unstructured) (*uns
 	return c.apply(ctx, u, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 }
 
+// DryRunMerge returns what a JSON merge patch would make of the live object, by
+// a server-side dry-run.
+func (c *Client) DryRunMerge(ctx context.Context, ref object.Ref, patch []byte) (*unstructured.Unstructured, error) {
+	r, err := c.resource(ref)
+	if err != nil {
+		return nil, err
+	}
+	c.dryRuns.Add(1)
+	return r.Patch(ctx, ref.Name, types.MergePatchType, patch, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
+}
+
 // Apply applies u as the controller does and returns the object as it is now.
 func (c *Client) Apply(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	return c.apply(ctx, u, metav1.PatchOptions{})

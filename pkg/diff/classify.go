@@ -3,6 +3,7 @@
 package diff
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -67,7 +68,15 @@ type Observed struct {
 	// TakenOver is Live with the field managers that are left when those of other
 	// tools, and their annotations, are removed first; nil if there are none.
 	TakenOver *unstructured.Unstructured
+	// Left is what becomes of the object in place of DryRun, as fields of those
+	// tools go, or LeftErr says why the server refuses that. Both are nil if no
+	// field goes.
+	Left    *unstructured.Unstructured
+	LeftErr error
 }
+
+// refusal is the server's answer that keeps the object from being updated.
+func (o *Observed) refusal() error { return cmp.Or(o.DryRunErr, o.LeftErr) }
 
 // Skipped answers the reason why the controller would pass the object over, or
 // false (fluxcd/pkg/ssa shouldSkipApply).
@@ -176,13 +185,39 @@ func accepted(o Observed, p Policy) (plan.Action, plan.Reason) {
 	if _, err := Payload(o.Desired, firstOf(o.TakenOver, o.Live), o.DryRun, ignored); err != nil {
 		return ignoreFailed(err, p)
 	}
+	if o.LeftErr != nil {
+		return refusedLater(o, p)
+	}
+	after, err := without(firstOf(o.Left, o.DryRun), ignored)
+	if err != nil {
+		return ignoreFailed(err, p)
+	}
 	switch {
-	case drifts && !onlyOwner(live, dryRun):
+	case !onlyOwner(live, after):
 		return plan.Update, plan.Reason{Code: plan.Changed}
 	case drifts:
 		return plan.Update, plan.Reason{Code: plan.Ownership, Detail: "the owner labels change"}
 	}
 	return plan.Update, plan.Reason{Code: plan.Ownership, Detail: "kustomize-controller takes over fields or annotations of other managers"}
+}
+
+// refusedLater classifies an object that the server refuses to apply only when
+// the fields of other tools are taken over. The controller recreates nothing
+// then: it finds out as it writes, and its reconciliation fails.
+func refusedLater(o Observed, p Policy) (plan.Action, plan.Reason) {
+	if !immutable(o.LeftErr) || o.ReplacementErr != nil {
+		return failed(cmp.Or(o.ReplacementErr, o.LeftErr), o, p)
+	}
+	ref := object.RefOf(o.Desired)
+	detail := "kustomize-controller takes over the fields of other tools and cannot take away what is not rendered: " + Explain(ref, o.LeftErr, p.Mask) +
+		"; the annotation " + group + "/ssa: Merge leaves it there"
+	if ref.IsJob() {
+		detail += ", --replace recreates the Job"
+	}
+	if AllowedBy(o, p) != "" {
+		detail += ", and Flux recreates it in the reconciliation after the one that fails"
+	}
+	return plan.Blocked, plan.Reason{Code: plan.ImmutableTakenOver, Detail: detail}
 }
 
 // ignoreFailed classifies an object to which the paths of spec.ignore cannot be

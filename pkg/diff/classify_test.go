@@ -73,6 +73,8 @@ func TestClassify(t *testing.T) {
 	missingField := invalid(metav1.StatusCause{Field: "spec.template.spec.restartPolicy", Message: "Required value: valid values: \"OnFailure\", \"Never\""})
 	const missingText = `spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`
 	const immutableText = "spec.template: field is immutable"
+	const takenOver = "kustomize-controller takes over the fields of other tools and cannot take away what is not rendered: " + immutableText +
+		"; the annotation kustomize.toolkit.fluxcd.io/ssa: Merge leaves it there, --replace recreates the Job"
 	elsewhere := Brings{Elsewhere: map[string]object.Key{"shop": {Namespace: "flux-system", Name: "base"}, "CronTab.example.com": {Namespace: "flux-system", Name: "base"}}}
 	forced := Policy{Forced: "spec.force of flux-system/app"}
 	tests := []struct {
@@ -257,6 +259,32 @@ func TestClassify(t *testing.T) {
 			Observed{Desired: job(""), Live: job(""), DryRunErr: cannot("patch")},
 			forced, plan.Unknown,
 			plan.Reason{Code: plan.Forbidden, Detail: `jobs.batch "migrate" is forbidden: User "u" cannot patch resource "jobs"`},
+		},
+		{
+			"a field of another tool that is immutable",
+			Observed{Desired: job(""), Live: job(""), DryRun: job(""), TakenOver: job(""), LeftErr: immutableTemplate(), Replacement: job("")},
+			Policy{},
+			plan.Blocked,
+			plan.Reason{Code: plan.ImmutableTakenOver, Detail: takenOver},
+		},
+		{
+			"a field of another tool that is immutable, under force",
+			Observed{Desired: job(""), Live: job(""), DryRun: job(""), TakenOver: job(""), LeftErr: immutableTemplate(), Replacement: job("")},
+			forced, plan.Blocked,
+			plan.Reason{Code: plan.ImmutableTakenOver, Detail: takenOver + ", and Flux recreates it in the reconciliation after the one that fails"},
+		},
+		{
+			"a field of another tool without which the object is invalid",
+			Observed{Desired: job(""), Live: job(""), DryRun: job(""), TakenOver: job(""), LeftErr: missingField, ReplacementErr: missingField},
+			forced, plan.Blocked,
+			plan.Reason{Code: plan.Invalid, Detail: "the server rejects it: " + missingText},
+		},
+		{
+			"a policy keeps a field of another tool",
+			Observed{Desired: job(""), Live: job(""), DryRun: job(""), TakenOver: job(""), LeftErr: apierrors.NewForbidden(jobs, "migrate", errors.New("keep it"))},
+			Policy{},
+			plan.Blocked,
+			plan.Reason{Code: plan.Forbidden, Detail: `jobs.batch "migrate" is forbidden: keep it`},
 		},
 		{
 			"a policy forbids it",

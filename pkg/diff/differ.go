@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 type Cluster interface {
 	Get(ctx context.Context, ref object.Ref) (*unstructured.Unstructured, error)
 	DryRun(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error)
+	DryRunMerge(ctx context.Context, ref object.Ref, patch []byte) (*unstructured.Unstructured, error)
 }
 
 // Differ compares rendered objects with the live cluster.
@@ -79,7 +81,7 @@ func (d *Differ) Object(ctx context.Context, desired *unstructured.Unstructured,
 		}
 	}
 	if ref.IsJob() {
-		c.Job = JobOf(c.Action, desired, o.Live, o.DryRun)
+		c.Job = JobOf(c.Action, desired, o.Live, firstOf(o.Left, o.DryRun))
 	}
 	p.Mask.shown(item.Before, item.After)
 	return item
@@ -92,19 +94,20 @@ func (d *Differ) observe(ctx context.Context, o *Observed, p Policy) {
 		return
 	}
 	if o.Live != nil {
-		merge := map[string]string{group + "/ssa": "Merge"}
-		if taken, err := cluster.TakenOver(o.Live); err == nil && !marked(merge, o.Desired, o.Live) {
+		if taken, err := cluster.TakenOver(o.Live); err == nil && TakesOver(o.Desired, o.Live) {
 			o.TakenOver = taken
 		}
 	}
-	o.DryRun, o.DryRunErr = d.Cluster.DryRun(ctx, o.Desired)
-	if o.Live == nil || (p.Requested == "" && !immutable(o.DryRunErr)) {
+	if o.DryRun, o.DryRunErr = d.Cluster.DryRun(ctx, o.Desired); o.DryRunErr == nil {
+		o.DryRunErr = d.takeOver(ctx, o)
+	}
+	if o.Live == nil || (p.Requested == "" && !immutable(o.refusal())) {
 		return
 	}
 	if provable(object.RefOf(o.Desired)) {
 		o.Replacement, o.ReplacementErr = d.Cluster.DryRun(ctx, underAnotherName(o.Desired, o.Live))
-	} else if o.DryRunErr != nil && !refusesChange(o.DryRunErr) {
-		o.ReplacementErr = o.DryRunErr
+	} else if err := o.refusal(); err != nil && !refusesChange(err) {
+		o.ReplacementErr = err
 	}
 }
 
@@ -126,7 +129,10 @@ func (d *Differ) ignore(ctx context.Context, o *Observed, c *plan.Change, p Poli
 	}
 	// Only the server knows: a field that is gone from the live object is
 	// written as null, which some types read as an empty value.
-	if o.DryRun, err = d.Cluster.DryRun(ctx, payload); err != nil {
+	if o.DryRun, err = d.Cluster.DryRun(ctx, payload); err == nil {
+		err = d.takeOver(ctx, o)
+	}
+	if err = cmp.Or(err, o.LeftErr); err != nil {
 		c.Action, c.Reason = failed(err, *o, p)
 	}
 }
@@ -194,7 +200,7 @@ func fieldsOf(o Observed, action plan.Action, p Policy) ([]plan.Field, *unstruct
 		}
 		return none, comparable(o.Desired)
 	case plan.Update, plan.Unchanged:
-		after := comparable(o.DryRun)
+		after := comparable(firstOf(o.Left, o.DryRun))
 		if action == plan.Unchanged {
 			return none, after
 		}
@@ -205,7 +211,7 @@ func fieldsOf(o Observed, action plan.Action, p Policy) ([]plan.Field, *unstruct
 		}
 		after := replaceable(o.Replacement)
 		fields := append(none, Fields(replaceable(o.Live), after, p.Mask)...)
-		for _, c := range causes(o.DryRunErr) {
+		for _, c := range causes(o.refusal()) {
 			for i := range fields {
 				fields[i].ForcesRecreate = fields[i].ForcesRecreate || c.ofChange() && under(fields[i].Path, c.field)
 			}

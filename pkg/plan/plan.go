@@ -61,6 +61,7 @@ const (
 	Requested          Code = "requested"            // recreate: asked for by name
 	Pruned             Code = "pruned"               // delete: in the inventory, no longer rendered
 	ImmutableNotForced Code = "immutable-not-forced" // blocked: the server refuses the change, nothing allows force
+	ImmutableTakenOver Code = "immutable-taken-over" // blocked: fields of other tools cannot go when they are taken over
 	Invalid            Code = "invalid"              // blocked: the server refuses the object itself
 	Forbidden          Code = "forbidden"            // blocked or unknown: not allowed
 	Annotation         Code = "annotation"           // skip: reconcile or ssa annotation, or prune: disabled

@@ -174,7 +174,7 @@ func changeRow(c *plan.Change) row {
 func reasons(c *plan.Change) []string {
 	var why []string
 	fields := c.Fields
-	if c.Action == plan.Recreate || c.Reason.Code == plan.ImmutableNotForced {
+	if c.Action == plan.Recreate || c.Reason.Code == plan.ImmutableNotForced || c.Reason.Code == plan.ImmutableTakenOver {
 		fields = forcing(c.Fields)
 	}
 	switch {

@@ -78,6 +78,10 @@ var differences = map[string]deliberate{
 	// The controller deletes the object before it knows that its replacement is
 	// invalid. We prove the replacement first.
 	"invalid-replacement": {"invalid replacement", 4, []difference{{plan.Blocked, lost}}},
+	// The controller deletes an object of kubectl that it has to recreate, and
+	// fails to take over the fields of what it has deleted. It creates the object
+	// in the next reconciliation, we do at once.
+	"adopted-object": {"adopted object", 2, []difference{{plan.Recreate, lost}}},
 	// The controller refuses an object that names no namespace. We put it into
 	// "default", and warn.
 	"namespace-missing": {"no namespace", 1, []difference{{plan.Create, held}}},
@@ -138,6 +142,9 @@ func (o observation) outcome() (outcome, error) {
 	case o.action == "" && o.failed != "" && o.before != nil && gone:
 		return lost, nil
 	case o.action == "" && strings.HasPrefix(o.failed, o.ref+" ") && untouched:
+		return refused, nil
+	case o.action == "" && strings.HasPrefix(o.failed, o.ref+" apply failed: ") && same:
+		// Its fields were taken over before.
 		return refused, nil
 	case o.action == "" && o.failed != "" && untouched:
 		return held, nil
