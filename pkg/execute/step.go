@@ -234,7 +234,7 @@ func (s *stepRun) wrote(c *plan.Change, now *unstructured.Unstructured) {
 	s.emit(report.Event{Type: report.ObjectApplied, Object: &c.Object, Action: c.Action, UID: string(now.GetUID())})
 }
 
-// update takes over what belongs to other tools, as the controller does, and
+// update takes over what belongs to other tools, where the controller does, and
 // applies. It writes only to the object that the plan saw, and leaves alone what
 // the plan ignores.
 func (s *stepRun) update(ctx context.Context, c *plan.Change) error {
@@ -255,8 +255,10 @@ func (s *stepRun) update(ctx context.Context, c *plan.Change) error {
 			return s.refused("update", c.Object, err)
 		}
 	}
-	if live, err = s.cluster.TakeOver(ctx, live); err != nil {
-		return s.refused("take over", c.Object, err)
+	if diff.TakesOver(desired, live) {
+		if live, err = s.cluster.TakeOver(ctx, live); err != nil {
+			return s.refused("take over", c.Object, err)
+		}
 	}
 	if dryRun != nil {
 		if desired, err = diff.Payload(desired, live, dryRun, c.Ignored); err != nil {

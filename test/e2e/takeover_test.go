@@ -78,3 +78,21 @@ func TestFieldsOfKubectlThatCannotGo(t *testing.T) {
 	equal(t, "marks", s.marks(), []string{"ran", "ran"})
 	s.plan(0)
 }
+
+// TestMergeLeavesTheFieldsOfKubectl to kubectl.
+func TestMergeLeavesTheFieldsOfKubectl(t *testing.T) {
+	t.Parallel()
+	s := one(t, annotate(deployment("web", "app:2"), ssaAnnotation, "Merge"))
+	s.createAs(clientSideApply, extra(deployment("web", "app:1")))
+	p := s.plan(1)
+	c := p.want("Deployment/web", plan.Update, plan.Changed)
+	for _, f := range c.Fields {
+		wantNoText(t, f.Path, "env")
+	}
+	s.apply(0)
+	live := s.live("Deployment/web")
+	equal(t, "image", image(live), "app:2")
+	wantText(t, template(live), "EXTRA")
+	equal(t, "managers", managers(live), []string{"kustomize-controller Apply", clientSideApply + " Update"})
+	s.plan(0)
+}
