@@ -43,9 +43,10 @@ type Policy struct {
 
 // Brings tells which namespaces and kinds a plan creates, and when.
 type Brings struct {
-	// Namespaces and Kinds come before the object.
+	// Namespaces and Kinds come before the object, kinds by the definition that
+	// brings them.
 	Namespaces map[string]bool
-	Kinds      map[string]bool
+	Kinds      map[string]*unstructured.Unstructured
 	// Elsewhere names the Kustomization of the plan that brings a namespace or
 	// a kind which this object's own Kustomization does not wait for.
 	Elsewhere map[string]object.Key
@@ -73,6 +74,9 @@ type Observed struct {
 	// field goes.
 	Left    *unstructured.Unstructured
 	LeftErr error
+	// Redefined says that the definition of its kind changes before it, so that
+	// what the server refuses now it may take then.
+	Redefined bool
 }
 
 // refusal is the server's answer that keeps the object from being updated.
@@ -151,6 +155,12 @@ func Classify(o Observed, p Policy) (plan.Action, plan.Reason) {
 		return replace(o, p, plan.Reason{Code: plan.Requested, AllowedBy: p.Requested})
 	case o.DryRunErr == nil:
 		return accepted(o, p)
+	case o.Redefined && refusesState(o):
+		reason := plan.Reason{Code: plan.AfterCRD, Detail: "its definition changes with this plan; now the server answers: " + Explain(object.RefOf(o.Desired), o.DryRunErr, p.Mask)}
+		if o.Live == nil {
+			return plan.Create, reason
+		}
+		return plan.Update, reason
 	case o.Live != nil && immutable(o.DryRunErr):
 		return replace(o, p, plan.Reason{
 			Code:      plan.ImmutableField,
@@ -159,6 +169,16 @@ func Classify(o Observed, p Policy) (plan.Action, plan.Reason) {
 		})
 	}
 	return failed(o.DryRunErr, o, p)
+}
+
+// refusesState says whether the server refuses the object itself, and not only
+// to change the live one.
+func refusesState(o Observed) bool {
+	err := o.DryRunErr
+	if o.Live != nil && immutable(err) {
+		err = o.ReplacementErr
+	}
+	return err != nil && (apierrors.IsInvalid(err) || unreadable(err))
 }
 
 // accepted classifies an object whose dry-run the server accepted.
@@ -269,7 +289,7 @@ func failed(err error, o Observed, p Policy) (plan.Action, plan.Reason) {
 		return plan.Skip, plan.Reason{Code: plan.PlannedAsStep, Detail: "Flux is not in this cluster, the plan has the Kustomization as a step"}
 	case meta.IsNoMatchError(err):
 		kind := ref.GVK().GroupKind().String()
-		if p.Brings.Kinds[kind] {
+		if p.Brings.Kinds[kind] != nil {
 			return plan.Create, plan.Reason{Code: plan.AfterCRD, Detail: "its kind comes with this plan"}
 		}
 		return plan.Blocked, plan.Reason{Code: plan.DryRunFailed, Detail: fmt.Sprintf("the cluster does not serve %s %s%s", ref.GVK().GroupVersion(), ref.Kind, elsewhere(p, kind))}

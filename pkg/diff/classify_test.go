@@ -70,9 +70,11 @@ func TestClassify(t *testing.T) {
 	crontab := parsed(t, "apiVersion: example.com/v1\nkind: CronTab\nmetadata: {name: a, namespace: shop}")
 	noMatch := &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "example.com", Kind: "CronTab"}, SearchedVersions: []string{"v1"}}
 	noNamespace := apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "shop")
+	unknownField := apierrors.NewInternalError(errors.New("failed to create typed patch object (shop/a; example.com/v1, Kind=CronTab): .spec.image: field not declared in schema"))
 	missingField := invalid(metav1.StatusCause{Field: "spec.template.spec.restartPolicy", Message: "Required value: valid values: \"OnFailure\", \"Never\""})
 	const missingText = `spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"`
 	const immutableText = "spec.template: field is immutable"
+	const redefined = "its definition changes with this plan; now the server answers: "
 	const takenOver = "kustomize-controller takes over the fields of other tools and cannot take away what is not rendered: " + immutableText +
 		"; the annotation kustomize.toolkit.fluxcd.io/ssa: Merge leaves it there, --replace recreates the Job"
 	elsewhere := Brings{Elsewhere: map[string]object.Key{"shop": {Namespace: "flux-system", Name: "base"}, "CronTab.example.com": {Namespace: "flux-system", Name: "base"}}}
@@ -203,7 +205,7 @@ func TestClassify(t *testing.T) {
 		{
 			"a kind that comes with the plan",
 			Observed{Desired: crontab, LiveErr: noMatch},
-			Policy{Brings: Brings{Kinds: map[string]bool{"CronTab.example.com": true}}},
+			Policy{Brings: Brings{Kinds: map[string]*unstructured.Unstructured{"CronTab.example.com": crontab}}},
 			plan.Create,
 			plan.Reason{Code: plan.AfterCRD, Detail: "its kind comes with this plan"},
 		},
@@ -259,6 +261,32 @@ func TestClassify(t *testing.T) {
 			Observed{Desired: job(""), Live: job(""), DryRunErr: cannot("patch")},
 			forced, plan.Unknown,
 			plan.Reason{Code: plan.Forbidden, Detail: `jobs.batch "migrate" is forbidden: User "u" cannot patch resource "jobs"`},
+		},
+		{
+			"a new field that its definition gains with this plan",
+			Observed{Desired: crontab, Live: crontab, DryRunErr: unknownField, Redefined: true},
+			Policy{},
+			plan.Update,
+			plan.Reason{Code: plan.AfterCRD, Detail: redefined + "failed to create typed patch object (shop/a; example.com/v1, Kind=CronTab): .spec.image: field not declared in schema"},
+		},
+		{
+			"a new object with a value that its definition allows with this plan",
+			Observed{Desired: crontab, DryRunErr: missingField, Redefined: true},
+			Policy{},
+			plan.Create,
+			plan.Reason{Code: plan.AfterCRD, Detail: redefined + missingText},
+		},
+		{
+			"a value that its definition allows with this plan",
+			Observed{Desired: crontab, Live: crontab, DryRunErr: missingField, ReplacementErr: missingField, Redefined: true},
+			forced, plan.Update,
+			plan.Reason{Code: plan.AfterCRD, Detail: redefined + missingText},
+		},
+		{
+			"a change that the server refuses, while its definition changes",
+			Observed{Desired: crontab, Live: crontab, DryRunErr: immutableTemplate(), Redefined: true},
+			forced, plan.Recreate,
+			plan.Reason{Code: plan.ImmutableField, Detail: immutableText, AllowedBy: "spec.force of flux-system/app"},
 		},
 		{
 			"a field of another tool that is immutable",

@@ -68,8 +68,9 @@ func (d *Differ) Object(ctx context.Context, desired *unstructured.Unstructured,
 		c.Action, c.Reason = plan.Unknown, plan.Reason{Code: plan.Encrypted, Detail: p.Encrypted}
 	} else {
 		d.observe(ctx, &o, p)
+		o.Redefined = d.redefined(ctx, o, p)
 		c.Action, c.Reason = Classify(o, p)
-		if c.Action == plan.Update || c.Action == plan.Unchanged {
+		if o.DryRun != nil && (c.Action == plan.Update || c.Action == plan.Unchanged) {
 			d.ignore(ctx, &o, c, p)
 		}
 		c.Fields, item.After = fieldsOf(o, c.Action, p)
@@ -109,6 +110,21 @@ func (d *Differ) observe(ctx context.Context, o *Observed, p Policy) {
 	} else if err := o.refusal(); err != nil && !refusesChange(err) {
 		o.ReplacementErr = err
 	}
+}
+
+// redefined says whether the object's definition is part of the plan, and
+// applying it would change it.
+func (d *Differ) redefined(ctx context.Context, o Observed, p Policy) bool {
+	definition := p.Brings.Kinds[object.RefOf(o.Desired).GVK().GroupKind().String()]
+	if definition == nil || !refusesState(o) {
+		return false
+	}
+	live, err := d.Cluster.Get(ctx, object.RefOf(definition))
+	if err != nil {
+		return false
+	}
+	dryRun, err := d.Cluster.DryRun(ctx, definition)
+	return err == nil && drifted(live, dryRun)
 }
 
 // ignore makes what is ignored no part of what comes of an object that is
@@ -200,6 +216,9 @@ func fieldsOf(o Observed, action plan.Action, p Policy) ([]plan.Field, *unstruct
 		}
 		return none, comparable(o.Desired)
 	case plan.Update, plan.Unchanged:
+		if o.DryRun == nil {
+			return none, comparable(o.Desired)
+		}
 		after := comparable(firstOf(o.Left, o.DryRun))
 		if action == plan.Unchanged {
 			return none, after

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -200,8 +201,9 @@ func (s *stepRun) write(ctx context.Context, c *plan.Change, desired *unstructur
 	return nil
 }
 
-// writeWhenServed applies an object of a kind that came with this plan. The API
-// server begins to serve a kind a moment after its definition is established.
+// writeWhenServed applies an object of a kind that came or changed with this
+// plan. The API server begins to serve it so a moment after its definition is
+// established.
 func (s *stepRun) writeWhenServed(ctx context.Context, desired *unstructured.Unstructured) (now *unstructured.Unstructured, last error) {
 	backoff := wait.Backoff{Duration: 20 * time.Millisecond, Factor: 2, Cap: time.Second, Steps: 20}
 	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
@@ -215,9 +217,10 @@ func (s *stepRun) writeWhenServed(ctx context.Context, desired *unstructured.Uns
 	return now, last
 }
 
-// notServed says whether err is about a kind that the API server does not know.
+// notServed says whether err can be about a kind, or a new form of it, that the
+// API server does not know yet.
 func notServed(err error) bool {
-	return err != nil && (meta.IsNoMatchError(err) || apierrors.IsNotFound(err))
+	return err != nil && (meta.IsNoMatchError(err) || apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || strings.Contains(err.Error(), "field not declared in schema"))
 }
 
 // want returns the rendered object that the plan speaks of.

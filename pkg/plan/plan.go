@@ -54,7 +54,7 @@ const (
 	NotFound           Code = "not-found"            // create: the object does not exist
 	RemovedAfterRun    Code = "removed-after-run"    // create: a Job of the inventory is gone, it runs again
 	AfterNamespace     Code = "after-namespace"      // create: its namespace comes with this plan
-	AfterCRD           Code = "after-crd"            // create: its kind comes with this plan
+	AfterCRD           Code = "after-crd"            // create or update: its kind comes or changes with this plan
 	Changed            Code = "changed"              // update: fields differ
 	Ownership          Code = "ownership"            // update: only field managers or owner labels move
 	ImmutableField     Code = "immutable-field"      // recreate: the server refuses the change, force allows it

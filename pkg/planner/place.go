@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"strings"
 
@@ -126,28 +127,26 @@ func defined(o *unstructured.Unstructured) (kind schema.GroupKind, namespaced, i
 func brings(steps []*step, order *graph.Graph[object.Key]) map[object.Key]diff.Brings {
 	own := map[object.Key]diff.Brings{}
 	for _, s := range steps {
-		b := diff.Brings{Namespaces: map[string]bool{}, Kinds: map[string]bool{}, Elsewhere: map[string]object.Key{}}
+		b := diff.Brings{Namespaces: map[string]bool{}, Kinds: map[string]*unstructured.Unstructured{}, Elsewhere: map[string]object.Key{}}
 		for _, o := range s.objects {
 			if object.RefOf(o).IsNamespace() {
 				b.Namespaces[o.GetName()] = true
 			}
 			if kind, _, isCRD := defined(o); isCRD {
-				b.Kinds[kind.String()] = true
+				b.Kinds[kind.String()] = o
 			}
 		}
 		own[s.key] = b
 	}
 	all := map[object.Key]diff.Brings{}
 	for _, s := range steps {
-		b := diff.Brings{Namespaces: map[string]bool{}, Kinds: map[string]bool{}, Elsewhere: map[string]object.Key{}}
+		b := diff.Brings{Namespaces: map[string]bool{}, Kinds: map[string]*unstructured.Unstructured{}, Elsewhere: map[string]object.Key{}}
 		earlier := append(order.Dependencies(s.key), s.key)
 		for _, k := range earlier {
 			for name := range own[k].Namespaces {
 				b.Namespaces[name] = true
 			}
-			for kind := range own[k].Kinds {
-				b.Kinds[kind] = true
-			}
+			maps.Copy(b.Kinds, own[k].Kinds)
 		}
 		for _, other := range steps {
 			for name := range own[other.key].Namespaces {

@@ -194,16 +194,17 @@ func (c *testCase) home(u *unstructured.Unstructured) error {
 
 // kinds are those that the steps and expectations name without their group.
 var kinds = map[string]schema.GroupVersionKind{
-	"ClusterRoleBinding": {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"},
-	"ConfigMap":          {Version: "v1", Kind: "ConfigMap"},
-	"CronJob":            {Group: "batch", Version: "v1", Kind: "CronJob"},
-	"Deployment":         {Group: "apps", Version: "v1", Kind: "Deployment"},
-	"Job":                {Group: "batch", Version: "v1", Kind: "Job"},
-	"Kustomization":      {Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Kind: "Kustomization"},
-	"Namespace":          {Version: "v1", Kind: "Namespace"},
-	"Secret":             {Version: "v1", Kind: "Secret"},
-	"Service":            {Version: "v1", Kind: "Service"},
-	"StatefulSet":        {Group: "apps", Version: "v1", Kind: "StatefulSet"},
+	"ClusterRoleBinding":       {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"},
+	"ConfigMap":                {Version: "v1", Kind: "ConfigMap"},
+	"CronJob":                  {Group: "batch", Version: "v1", Kind: "CronJob"},
+	"CustomResourceDefinition": {Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"},
+	"Deployment":               {Group: "apps", Version: "v1", Kind: "Deployment"},
+	"Job":                      {Group: "batch", Version: "v1", Kind: "Job"},
+	"Kustomization":            {Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Kind: "Kustomization"},
+	"Namespace":                {Version: "v1", Kind: "Namespace"},
+	"Secret":                   {Version: "v1", Kind: "Secret"},
+	"Service":                  {Version: "v1", Kind: "Service"},
+	"StatefulSet":              {Group: "apps", Version: "v1", Kind: "StatefulSet"},
 }
 
 func (c *testCase) resource(ref string) (dynamic.ResourceInterface, string, error) {
