@@ -3,6 +3,7 @@ package diff
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -120,7 +121,11 @@ func mayQuote(err error) bool {
 func immutable(err error) bool { return err != nil && ssaerrors.IsImmutableError(err) }
 
 // unauthorized says whether err is about the rights of the caller, not about
-// the object: an admission plugin that refuses answers Forbidden as well.
+// the object: admission that refuses answers Forbidden as well, in words of its
+// own.
 func unauthorized(err error) bool {
-	return apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot ")
+	return apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) && userCannot.MatchString(err.Error())
 }
+
+// userCannot is how the API server begins what the user has no right to.
+var userCannot = regexp.MustCompile(`forbidden: User ".+" cannot `)

@@ -315,6 +315,13 @@ func TestClassify(t *testing.T) {
 			plan.Reason{Code: plan.Forbidden, Detail: `jobs.batch "migrate" is forbidden: keep it`},
 		},
 		{
+			"a policy forbids it in words like those about rights",
+			Observed{Desired: job(""), DryRunErr: apierrors.NewForbidden(jobs, "migrate", errors.New("the image cannot be latest"))},
+			Policy{},
+			plan.Blocked,
+			plan.Reason{Code: plan.Forbidden, Detail: `jobs.batch "migrate" is forbidden: the image cannot be latest`},
+		},
+		{
 			"a policy forbids it",
 			Observed{Desired: job(""), DryRunErr: apierrors.NewForbidden(jobs, "migrate", errors.New("exceeded quota: q"))},
 			Policy{},

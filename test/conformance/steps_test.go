@@ -41,6 +41,7 @@ const (
 //	create FILE as MANAGER        what stands in between/FILE
 //	apply FILE as MANAGER         on the server's side, with forced conflicts
 //	kubectl-apply FILE            as "kubectl apply" does
+//	refused FILE                  until the server refuses to apply it, in a dry-run
 //
 // An object is named as in the file expect.
 func (c *testCase) step(ctx context.Context, line string) error {
@@ -66,6 +67,8 @@ func (c *testCase) step(ctx context.Context, line string) error {
 		return c.each(words[1], func(u *unstructured.Unstructured) error { return c.apply(ctx, u, manager) })
 	case "kubectl-apply":
 		return c.each(words[1], func(u *unstructured.Unstructured) error { return c.kubectlApply(ctx, u) })
+	case "refused":
+		return c.each(words[1], func(u *unstructured.Unstructured) error { return c.refused(ctx, u) })
 	}
 	return errors.New("bad step")
 }
@@ -153,6 +156,19 @@ func (c *testCase) kubectlApply(ctx context.Context, u *unstructured.Unstructure
 		return err
 	}
 	return c.patch(ctx, object.RefOf(u).String(), kubectlClient, string(text))
+}
+
+// refused waits until admission refuses the object: a policy that was made just
+// now takes a moment to be in force.
+func (c *testCase) refused(ctx context.Context, u *unstructured.Unstructured) error {
+	r, err := resourceOf(u)
+	if err != nil {
+		return err
+	}
+	return wait.PollUntilContextCancel(ctx, pollPeriod, true, func(ctx context.Context) (bool, error) {
+		_, err := r.Apply(ctx, u.GetName(), u, metav1.ApplyOptions{FieldManager: "somebody", Force: true, DryRun: []string{metav1.DryRunAll}})
+		return err != nil && ctx.Err() == nil, nil
+	})
 }
 
 // each does something with every object of a file of the case.
