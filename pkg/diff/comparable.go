@@ -1,7 +1,11 @@
 package diff
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/fluxcd/pkg/ssa/normalize"
+	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -26,11 +30,15 @@ func comparable(u *unstructured.Unstructured) *unstructured.Unstructured {
 func replaceable(u *unstructured.Unstructured) *unstructured.Unstructured {
 	c := comparable(u)
 	unstructured.RemoveNestedField(c.Object, "metadata", "name")
+	withoutNotes(c)
 	switch ref := object.RefOf(u); {
 	case ref.IsJob():
 		withoutJobIdentity(c)
 	case ref.Group == "" && ref.Kind == "Service":
 		withoutAllocations(c)
+		unstructured.RemoveNestedField(c.Object, "spec", "clusterIPs") // the same as clusterIP
+	case ref.Group == "" && ref.Kind == "Pod":
+		withoutPlace(c)
 	case ref.Group == "" && ref.Kind == "PersistentVolumeClaim":
 		unstructured.RemoveNestedField(c.Object, "spec", "volumeName")
 	}
@@ -55,11 +63,73 @@ func withoutJobIdentity(job *unstructured.Unstructured) {
 	}
 }
 
-// withoutAllocations removes the addresses and ports that a Service was given.
-func withoutAllocations(service *unstructured.Unstructured) {
-	for _, field := range []string{"clusterIP", "clusterIPs", "healthCheckNodePort"} {
-		unstructured.RemoveNestedField(service.Object, "spec", field)
+// withoutNotes removes the annotations in which Kubernetes' own controllers note
+// what they did with an object.
+func withoutNotes(u *unstructured.Unstructured) {
+	annotations := u.GetAnnotations()
+	for name := range annotations {
+		if slices.ContainsFunc(notes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			unstructured.RemoveNestedField(u.Object, "metadata", "annotations", name)
+		}
 	}
+	if len(u.GetAnnotations()) == 0 {
+		unstructured.RemoveNestedField(u.Object, "metadata", "annotations")
+	}
+}
+
+// notes begin the names of those annotations.
+var notes = []string{
+	"deployment.kubernetes.io/",
+	"deprecated.daemonset.template.generation",
+	"pv.kubernetes.io/bind-completed",
+	"pv.kubernetes.io/bound-by-controller",
+	"volume.beta.kubernetes.io/storage-provisioner",
+	"volume.kubernetes.io/",
+}
+
+// withoutPlace removes the node that a Pod was put on, and the volume with its
+// token that admission gave it, under a name of its own
+// (k8s.io/kubernetes plugin/pkg/admission/serviceaccount).
+func withoutPlace(pod *unstructured.Unstructured) {
+	const token = "kube-api-access-"
+	unstructured.RemoveNestedField(pod.Object, "spec", "nodeName")
+	withoutNamed(pod.Object, token, "spec", "volumes")
+	for _, kind := range []string{"initContainers", "containers"} {
+		containers, _, _ := unstructured.NestedSlice(pod.Object, "spec", kind)
+		for _, c := range containers {
+			if container, isMap := c.(map[string]any); isMap {
+				withoutNamed(container, token, "volumeMounts")
+			}
+		}
+		if containers != nil {
+			_ = unstructured.SetNestedSlice(pod.Object, containers, "spec", kind)
+		}
+	}
+}
+
+// withoutNamed removes the items of a list whose names begin with prefix.
+func withoutNamed(in map[string]any, prefix string, list ...string) {
+	items, _, _ := unstructured.NestedSlice(in, list...)
+	left := slices.DeleteFunc(items, func(item any) bool {
+		m, _ := item.(map[string]any)
+		name, _ := m["name"].(string)
+		return strings.HasPrefix(name, prefix)
+	})
+	if len(left) == 0 {
+		unstructured.RemoveNestedField(in, list...)
+		return
+	}
+	_ = unstructured.SetNestedSlice(in, left, list...)
+}
+
+// withoutAllocations removes the addresses and ports that a Service was given.
+// That it has none is no allocation.
+func withoutAllocations(service *unstructured.Unstructured) {
+	if ip, _, _ := unstructured.NestedString(service.Object, "spec", "clusterIP"); ip != corev1.ClusterIPNone {
+		unstructured.RemoveNestedField(service.Object, "spec", "clusterIP")
+		unstructured.RemoveNestedField(service.Object, "spec", "clusterIPs")
+	}
+	unstructured.RemoveNestedField(service.Object, "spec", "healthCheckNodePort")
 	ports, _, _ := unstructured.NestedSlice(service.Object, "spec", "ports")
 	for _, p := range ports {
 		if port, isMap := p.(map[string]any); isMap {

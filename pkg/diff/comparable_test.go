@@ -64,6 +64,36 @@ func TestReplaceable(t *testing.T) {
 			"{apiVersion: v1, kind: Service, metadata: {namespace: b}, spec: {ports: [{port: 80}]}}",
 		},
 		{
+			"a Service without any address",
+			"{apiVersion: v1, kind: Service, metadata: {name: a, namespace: b}, spec: {clusterIP: None, clusterIPs: [None], ports: [{port: 80}]}}",
+			"{apiVersion: v1, kind: Service, metadata: {namespace: b}, spec: {clusterIP: None, ports: [{port: 80}]}}",
+		},
+		{
+			"a Pod without its node and its token", `
+{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: b}, spec: {nodeName: n, volumes: [{name: data}, {name: kube-api-access-x}],
+  initContainers: [{name: i, volumeMounts: [{name: kube-api-access-x, mountPath: /t}]}],
+  containers: [{name: c, volumeMounts: [{name: data, mountPath: /d}, {name: kube-api-access-x, mountPath: /t}]}, {name: d}]}}`,
+			`
+{apiVersion: v1, kind: Pod, metadata: {namespace: b}, spec: {volumes: [{name: data}],
+  initContainers: [{name: i}], containers: [{name: c, volumeMounts: [{name: data, mountPath: /d}]}, {name: d}]}}`,
+		},
+		{
+			"a Pod with nothing but a token",
+			"{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: b}, spec: {volumes: [{name: kube-api-access-x}], containers: [{name: c}]}}",
+			"{apiVersion: v1, kind: Pod, metadata: {namespace: b}, spec: {containers: [{name: c}]}}",
+		},
+		{
+			"a Deployment without its revision",
+			"{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, namespace: b, annotations: {deployment.kubernetes.io/revision: '3', team: data}}}",
+			"{apiVersion: apps/v1, kind: Deployment, metadata: {namespace: b, annotations: {team: data}}}",
+		},
+		{
+			"a claim without what binding noted", `
+{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: b, annotations: {pv.kubernetes.io/bind-completed: "yes", pv.kubernetes.io/bound-by-controller: "yes",
+  volume.beta.kubernetes.io/storage-provisioner: p, volume.kubernetes.io/storage-provisioner: p, volume.kubernetes.io/selected-node: n}}, spec: {}}`,
+			"{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {namespace: b}, spec: {}}",
+		},
+		{
 			"a claim without its volume",
 			"{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: b}, spec: {volumeName: v, storageClassName: s}}",
 			"{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {namespace: b}, spec: {storageClassName: s}}",

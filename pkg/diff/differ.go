@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -232,7 +233,7 @@ func fieldsOf(o Observed, action plan.Action, p Policy) ([]plan.Field, *unstruct
 		fields := append(none, Fields(replaceable(o.Live), after, p.Mask)...)
 		for _, c := range causes(o.refusal()) {
 			for i := range fields {
-				fields[i].ForcesRecreate = fields[i].ForcesRecreate || c.ofChange() && under(fields[i].Path, c.field)
+				fields[i].ForcesRecreate = fields[i].ForcesRecreate || c.ofChange() && under(fields[i].Path, shownAs(o.Live, c.field))
 			}
 		}
 		after.SetName(o.Live.GetName())
@@ -240,6 +241,15 @@ func fieldsOf(o Observed, action plan.Action, p Policy) ([]plan.Field, *unstruct
 	case plan.Delete, plan.Skip, plan.Unknown:
 	}
 	return none, nil
+}
+
+// shownAs returns the path under which the field that the server names is shown:
+// clusterIPs of a Service repeats clusterIP.
+func shownAs(live *unstructured.Unstructured, field string) string {
+	if rest, found := strings.CutPrefix(field, "spec.clusterIPs"); found && live.GetKind() == "Service" {
+		return "spec.clusterIP" + rest
+	}
+	return field
 }
 
 // Stale compares an entry of an inventory that is no longer rendered with the

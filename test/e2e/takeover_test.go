@@ -96,3 +96,30 @@ func TestMergeLeavesTheFieldsOfKubectl(t *testing.T) {
 	equal(t, "managers", managers(live), []string{"kustomize-controller Apply", clientSideApply + " Update"})
 	s.plan(0)
 }
+
+// TestRecreationNamesOnlyWhatChanges, and nothing of what the cluster adds.
+func TestRecreationNamesOnlyWhatChanges(t *testing.T) {
+	t.Parallel()
+	const pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: toolbox}\nspec: {containers: [{name: main, image: 'app:1', command: [sleep, '600']}]}\n"
+	const service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n"
+	s := one(t, pod+service+deployment("web", "app:1"), "force: true")
+	s.apply(0)
+	s.becomes("Deployment/web", "has its revision", func(u *unstructured.Unstructured) bool { return len(u.GetAnnotations()) > 0 })
+	s.becomes("Pod/toolbox", "is on a node", func(u *unstructured.Unstructured) bool { return text(u, "spec", "nodeName") != "" })
+	s.replace("app/all.yaml", "[sleep, '600']", "[sleep, '700']")
+	s.replace("app/all.yaml", "selector: {app: web}", "clusterIP: None, selector: {app: web}")
+	s.replace("app/all.yaml", "selector: {matchLabels: {app: web}}", "selector: {matchLabels: {app: web, tier: web}}")
+	s.replace("app/all.yaml", "labels: {app: web}}", "labels: {app: web, tier: web}}")
+	p := s.plan(1)
+	want := map[string][]plan.Field{
+		"Pod/toolbox": {{Path: "spec.containers[main].command[1]", Old: "600", New: "700", ForcesRecreate: true}},
+		"Service/web": {{Path: "spec.clusterIP", New: "None", ForcesRecreate: true}},
+		"Deployment/web": {
+			{Path: "spec.selector.matchLabels.tier", New: "web", ForcesRecreate: true},
+			{Path: "spec.template.metadata.labels.tier", New: "web"},
+		},
+	}
+	for ref, fields := range want {
+		equal(t, ref, p.want(ref, plan.Recreate, plan.ImmutableField).Fields, fields)
+	}
+}
