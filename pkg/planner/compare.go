@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/diff"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/graph"
@@ -86,7 +87,9 @@ func (p *Planner) compare(ctx context.Context, steps []*step, order *graph.Graph
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	gone := recreatedDefinitions(steps)
 	for _, s := range steps {
+		s.loseWith(gone, bring[s.key].Kinds)
 		group.Go(func() error {
 			s.sortStages()
 			s.items = append(s.items, stale(ctx, differ, s, owners)...)
@@ -94,6 +97,41 @@ func (p *Planner) compare(ctx context.Context, steps []*step, order *graph.Graph
 		})
 	}
 	return group.Wait()
+}
+
+// recreatedDefinitions lists the definitions that the plan recreates, by
+// inventory ID.
+func recreatedDefinitions(steps []*step) map[string]bool {
+	found := map[string]bool{}
+	for _, s := range steps {
+		for i := range s.items {
+			if c := &s.items[i].Change; c.Object.IsCRD() && c.Action == plan.Recreate {
+				found[c.Object.ID()] = true
+			}
+		}
+	}
+	return found
+}
+
+// loseWith says of the custom resources that exist what becomes of them when they
+// are gone with their definition as the step comes to them. kinds are the
+// definitions that come before.
+func (s *step) loseWith(gone map[string]bool, kinds map[string]*unstructured.Unstructured) {
+	for i := range s.items {
+		item := &s.items[i]
+		c := &item.Change
+		definition := kinds[c.Object.GVK().GroupKind().String()]
+		if definition == nil || !gone[object.RefOf(definition).ID()] || c.Action != plan.Unchanged && c.Action != plan.Update && c.Action != plan.Recreate {
+			continue
+		}
+		c.Fields, c.Ignored = []plan.Field{}, nil
+		if _, namespaced, _ := defined(definition); namespaced != (c.Object.Namespace != "") {
+			c.Action, c.Reason = plan.Blocked, plan.Reason{Code: plan.Invalid, Detail: "its definition is recreated with another scope: it would go with the old one, and the new one does not take it"}
+			continue
+		}
+		c.Action, c.Reason = plan.Create, plan.Reason{Code: plan.AfterCRD, Detail: "its definition is recreated, and it goes with the old one"}
+		c.Live, item.Before = nil, nil
+	}
 }
 
 // sortStages brings the items into the order of the stages; within a stage

@@ -26,6 +26,7 @@ const (
 	ruleChild          = "child-not-planned"
 	ruleClaimed        = "claimed-twice"
 	ruleCiphertext     = "ciphertext-applied"
+	ruleDefinition     = "definition-recreated"
 )
 
 // place puts objects that name no namespace into "default" and warns of what
@@ -88,6 +89,20 @@ func claims(steps []*step) []plan.Warning {
 			if claimed := owners[ref.ID()]; len(claimed) > 1 && claimed[0] == s.key {
 				warnings = append(warnings, plan.Warning{Rule: ruleClaimed, Object: &ref, Message: fmt.Sprintf(
 					"%s is rendered by %s: each takes it from the other whenever it is reconciled", ref, list(claimed))})
+			}
+		}
+	}
+	return warnings
+}
+
+// losses warns of the definitions that are recreated.
+func losses(steps []*step) []plan.Warning {
+	var warnings []plan.Warning
+	for _, s := range steps {
+		for i := range s.items {
+			if c := &s.items[i].Change; c.Object.IsCRD() && c.Action == plan.Recreate {
+				warnings = append(warnings, plan.Warning{Rule: ruleDefinition, Object: &c.Object, Message: fmt.Sprintf(
+					"%s is recreated: every custom resource of its kind in the cluster is deleted with it, and only those that are rendered are created again", c.Object)})
 			}
 		}
 	}

@@ -102,6 +102,7 @@ func (p *Planner) Plan(ctx context.Context, req Request) (*Result, error) {
 	if err := p.compare(ctx, steps, order, requested, req.Concurrency); err != nil {
 		return nil, err
 	}
+	warnings = append(warnings, losses(steps)...)
 	if steps, err = p.withRemoved(ctx, steps, req.Recurse); err != nil {
 		return nil, err
 	}

@@ -335,6 +335,45 @@ func TestBrings(t *testing.T) {
 	}
 }
 
+func TestCustomResourcesGoWithTheirDefinition(t *testing.T) {
+	const crontab = "apiVersion: example.com/v1\nkind: CronTab\nmetadata: {name: a, namespace: shop}"
+	tests := []struct {
+		name       string
+		definition string
+		recreate   bool
+		action     plan.Action
+		want       plan.Action
+		code       plan.Code
+	}{
+		{"one that does not change", crdYAML, true, plan.Unchanged, plan.Create, plan.AfterCRD},
+		{"one that would be recreated itself", crdYAML, true, plan.Recreate, plan.Create, plan.AfterCRD},
+		{"one that the new scope does not take", strings.Replace(crdYAML, "Namespaced", "Cluster", 1), true, plan.Update, plan.Blocked, plan.Invalid},
+		{"one that is passed over", crdYAML, true, plan.Skip, plan.Skip, ""},
+		{"one whose definition stays", crdYAML, false, plan.Unchanged, plan.Unchanged, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			all := objects(t, tt.definition+"\n---\n"+crontab)
+			definition, resource := all[0], all[1]
+			s := &step{objects: all, items: []diff.Item{
+				{Change: plan.Change{Object: object.RefOf(definition), Action: plan.Unchanged}},
+				{Change: plan.Change{Object: object.RefOf(resource), Action: tt.action, Live: &plan.Live{UID: "u"}}, Before: resource},
+			}}
+			if tt.recreate {
+				s.items[0].Change.Action = plan.Recreate
+			}
+			s.loseWith(recreatedDefinitions([]*step{s}), map[string]*unstructured.Unstructured{"CronTab.example.com": definition})
+			c := s.items[1].Change
+			if c.Action != tt.want || c.Reason.Code != tt.code || (c.Action == plan.Create) != (c.Live == nil) {
+				t.Errorf("got %+v", c)
+			}
+			if got := len(losses([]*step{s})) == 1; got != tt.recreate {
+				t.Errorf("warns: %t", got)
+			}
+		})
+	}
+}
+
 func TestDefined(t *testing.T) {
 	type definition struct {
 		Kind              string
