@@ -42,6 +42,10 @@ type testCase struct {
 	known string
 	// needs is a program that the controller runs, "" if it runs none.
 	needs string
+	// noPlan is what plan says in place of a plan, if there can be none.
+	noPlan *regexp.Regexp
+	// unready says that some Kustomization is to wait for a dependency in vain.
+	unready bool
 }
 
 // round is what is expected of one reconciliation of all Kustomizations.
@@ -65,6 +69,21 @@ const (
 	succeeded = "ReconciliationSucceeded"
 	unhealthy = "HealthCheckFailed"
 )
+
+// chosen returns what is expected of the objects, with the outcomes that came
+// where several may come.
+func (e *expectation) chosen(got map[string]string) map[string]string {
+	objects := maps.Clone(e.objects)
+	for ref, want := range objects {
+		said, outcomes, _ := strings.Cut(want, " ")
+		for one := range strings.SplitSeq(outcomes, "|") {
+			if said+" "+one == got[ref] {
+				objects[ref] = got[ref]
+			}
+		}
+	}
+	return objects
+}
 
 func newExpectation() *expectation {
 	return &expectation{ready: succeeded, objects: map[string]string{}, holds: map[[2]string]string{}}
@@ -114,6 +133,7 @@ func (c *testCase) expand(text string) string { return strings.ReplaceAll(text, 
 //	ready REASON                      of the Ready condition; ReconciliationSucceeded if not said
 //	message REGEXP                    of the Ready condition
 //	problem REASON                    plan has no changes because of it
+//	no-plan REGEXP                    of the error, as there is no plan at all
 //	before REASON                     of the Ready condition after the first revision
 //	differs NAME                      the deliberate difference that the case shows
 //	known WHY                         plan and controller disagree where they should not
@@ -124,8 +144,9 @@ func (c *testCase) expand(text string) string { return strings.ReplaceAll(text, 
 //	since VERSION LINE                one of these lines that holds from this version of the server on
 //	below VERSION LINE                one that holds on older servers
 //
-// The outcomes are those of agree_test.go. That plan and controller agree is
-// checked on every server.
+// The outcomes are those of agree_test.go; of "one|other" either may come, as the
+// controller works on several objects at once. That plan and controller agree
+// is checked on every server.
 func (c *testCase) readExpect(server *version.Version) error {
 	if _, found := c.files["expect"]; !found {
 		return fmt.Errorf("%s expects nothing", c.name)
@@ -143,13 +164,17 @@ func (c *testCase) readExpect(server *version.Version) error {
 		switch word {
 		case "":
 		case "ready":
-			e.ready = rest
-		case "message":
+			e.ready, c.unready = rest, c.unready || rest == plan.DependencyNotReady
+		case "message", "no-plan":
 			expression, err := regexp.Compile(rest)
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
-			e.message = expression
+			if word == "message" {
+				e.message = expression
+			} else {
+				c.noPlan = expression
+			}
 		case "problem":
 			e.problem = rest
 		case "holds":

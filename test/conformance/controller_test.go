@@ -46,6 +46,7 @@ const (
 	lineFinished  = "Reconciliation finished"
 	lineFailed    = "Reconciliation failed"
 	lineStalled   = "Reconciler error: terminal error"
+	lineUnready   = "Dependencies do not meet ready condition"
 )
 
 // startController starts the controller and waits until it watches.

@@ -37,6 +37,7 @@ const (
 //
 //	wait OBJECT STATE             until a Job is Running, Complete, Failed or Suspended, a Kustomization ready, or an object gone
 //	delete OBJECT                 and wait until it is gone
+//	delete OBJECT held            by a finalizer, so that it stays
 //	patch OBJECT as MANAGER JSON  as "kubectl edit" does; OBJECT:scale is the subresource
 //	create FILE as MANAGER        what stands in between/FILE
 //	apply FILE as MANAGER         on the server's side, with forced conflicts
@@ -57,7 +58,7 @@ func (c *testCase) step(ctx context.Context, line string) error {
 	case "wait":
 		return c.wait(ctx, words[1], words[2])
 	case "delete":
-		return c.delete(ctx, words[1])
+		return c.delete(ctx, words[1], words[2:])
 	case "patch":
 		_, text, _ := strings.Cut(line, " as "+manager+" ")
 		return c.patch(ctx, words[1], manager, text)
@@ -91,10 +92,16 @@ func is(job *unstructured.Unstructured, state string) bool {
 	return condition(job, strings.ToUpper(state[:1])+state[1:]) == "True"
 }
 
-func (c *testCase) delete(ctx context.Context, ref string) error {
+func (c *testCase) delete(ctx context.Context, ref string, held []string) error {
 	r, name, err := c.resource(ref)
 	if err != nil {
 		return err
+	}
+	if len(held) > 0 {
+		if err := c.patch(ctx, ref, "somebody", `{"metadata":{"finalizers":["example.com/held"]}}`); err != nil {
+			return err
+		}
+		return r.Delete(ctx, name, metav1.DeleteOptions{})
 	}
 	background := metav1.DeletePropagationBackground
 	if err := r.Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
