@@ -454,6 +454,7 @@ func (t *trial) resume(name string) error {
 // withoutPlan checks that the controller does nothing with any Kustomization.
 func (t *trial) withoutPlan(r round) {
 	t.t.Helper()
+	t.leaveOut(leftRefused)
 	for _, name := range t.kustomizations {
 		refs := t.listed(object.Key{Namespace: t.name, Name: name})
 		before := t.snapshot(refs)
