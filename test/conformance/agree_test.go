@@ -77,7 +77,7 @@ type deliberate struct {
 var differences = map[string]deliberate{
 	// The controller deletes the object before it knows that its replacement is
 	// invalid. We prove the replacement first.
-	"invalid-replacement": {"invalid replacement", 4, []difference{{plan.Blocked, lost}}},
+	"invalid-replacement": {"invalid replacement", 9, []difference{{plan.Blocked, lost}}},
 	// The controller deletes an object of kubectl that it has to recreate, and
 	// fails to take over the fields of what it has deleted. It creates the object
 	// in the next reconciliation, we do at once.
@@ -89,7 +89,7 @@ var differences = map[string]deliberate{
 	"error-without-object": {"", 4, []difference{{plan.Blocked, held}}},
 	// A Kustomization that is reconciled before the one that took an object
 	// over deletes it. We leave it alone.
-	"moved-object": {"moved object", 1, []difference{{plan.Skip, deleted}, {plan.Update, created}}},
+	"moved-object": {"moved object", 2, []difference{{plan.Skip, deleted}, {plan.Update, created}}},
 }
 
 func TestTheREADMENamesEveryDifference(t *testing.T) {

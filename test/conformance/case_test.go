@@ -42,6 +42,8 @@ type testCase struct {
 	known string
 	// needs is a program that the controller runs, "" if it runs none.
 	needs string
+	// onlyOne says that a twin cannot have what the case has.
+	onlyOne bool
 	// noPlan is what plan says in place of a plan, if there can be none.
 	noPlan *regexp.Regexp
 	// unready says that some Kustomization is to wait for a dependency in vain.
@@ -137,6 +139,7 @@ func (c *testCase) expand(text string) string { return strings.ReplaceAll(text, 
 //	before REASON                     of the Ready condition after the first revision
 //	differs NAME                      the deliberate difference that the case shows
 //	known WHY                         plan and controller disagree where they should not
+//	only-one                          something of the case can exist only once in the cluster, a twin cannot have it
 //	needs PROGRAM                     the controller runs it; where it is missing, the case is skipped
 //	kustomization NAME                what follows is about this one; another name than those of the files is that of one that is rendered
 //	awake NAME                        this one, which is rendered, is not suspended while plan is asked
@@ -187,6 +190,8 @@ func (c *testCase) readExpect(server *version.Version) error {
 			c.differs = rest
 		case "known":
 			c.known = rest
+		case "only-one":
+			c.onlyOne = true
 		case "needs":
 			c.needs = rest
 		case "kustomization":

@@ -46,10 +46,9 @@ func (t *trial) toController(form twinForm, tree string) {
 	t.t.Helper()
 	before := t.live()
 	if form == alone {
-		t.source()
 		t.publish(revisionAfter, tree)
 	}
-	for _, name := range t.kustomizations {
+	for _, name := range t.order {
 		t.takesUp(name, before, func() { t.put(name, "after") })
 	}
 	t.unmoved("the controller takes over from apply", before)
@@ -95,7 +94,9 @@ func (t *trial) idle(did deed, before map[string]*unstructured.Unstructured) {
 	t.t.Helper()
 	live := map[string]*unstructured.Unstructured{}
 	for _, u := range before {
-		live[object.RefOf(u).String()] = u
+		if !gone(u) {
+			live[object.RefOf(u).String()] = u
+		}
 	}
 	for ref, action := range did.actions {
 		again := action == "created" && (live[ref] == nil || expires(live[ref]))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -48,7 +49,7 @@ const (
 var leftOut = map[string]string{
 	leftRefused:    "no twin: the plan is blocked or the controller fails; apply writes nothing then, the controller what comes before the error",
 	leftKnown:      "no twin: plan and controller disagree already",
-	leftShared:     "no twin: an object that does not bear the name of the namespace is the same one there",
+	leftShared:     "no twin: an object that does not bear the name of the namespace is the same one there, or there can be only one",
 	leftNewChild:   "no twin: apply refuses to write what a Kustomization has that Flux would begin to reconcile meanwhile",
 	leftChild:      "no twin without Flux: the cluster has Flux, so that a Kustomization that another one renders comes to live in it",
 	leftUnfinished: "no twin without Flux: the controller fails on the first tree, and apply would not leave behind what it does",
@@ -78,6 +79,8 @@ func (t *twinTally) String() string {
 type twinning struct {
 	// without is the first reason why there are none, "" if there are.
 	without string
+	// order is that in which the plan has the Kustomizations of the case.
+	order []string
 	// claimed says that there are no hand-overs.
 	claimed bool
 	// ends are the reasons of the Ready conditions, by Kustomization.
@@ -121,7 +124,14 @@ func (t *trial) foresee(p *plan.Plan) {
 		t.leaveOut(leftNewChild)
 	}
 	t.claimed = t.claimed || slices.ContainsFunc(p.Warnings, func(w plan.Warning) bool { return w.Rule == leftClaimed })
+	if t.onlyOne {
+		t.leaveOut(leftShared)
+	}
+	t.order = nil
 	for _, s := range p.Steps {
+		if name := s.Kustomization.Name; slices.Contains(t.kustomizations, name) {
+			t.order = append(t.order, name)
+		}
 		t.leaves = t.leaves || slices.ContainsFunc(s.Changes, func(c plan.Change) bool { return c.Stage == 0 })
 		switch name := s.Kustomization.Name; {
 		case s.Removed:
@@ -189,6 +199,9 @@ func expires(u *unstructured.Unstructured) bool {
 	return has && object.RefOf(u).IsJob()
 }
 
+// tokenVolume is the name that the server makes up for a Pod's volume.
+var tokenVolume = regexp.MustCompile("kube-api-access-[a-z0-9]{5}")
+
 // view returns what two objects of the same name in two namespaces have in
 // common: all but the status, what the server allocates, and when fields were
 // written. was becomes is in every name.
@@ -212,6 +225,7 @@ func view(u *unstructured.Unstructured, was, is string) (map[string]any, error) 
 	if err != nil {
 		return nil, err
 	}
+	text = tokenVolume.ReplaceAll(text, []byte("kube-api-access-"))
 	// The labels and the selector of a Job hold its UID.
 	names := strings.NewReplacer(string(u.GetUID()), "UID", was, is)
 	var seen map[string]any
@@ -280,6 +294,9 @@ func (t *trial) live() map[string]*unstructured.Unstructured {
 		t.must("find "+ref.String(), err)
 		if strings.Contains(ref.Namespace, t.name) {
 			list, err := r.List(t.ctx, metav1.ListOptions{})
+			if apierrors.IsNotFound(err) { // The kind is not served any more.
+				continue
+			}
 			t.must("list what is beside "+ref.String(), err)
 			for i := range list.Items {
 				if u := &list.Items[i]; !t.background(u) {
@@ -404,7 +421,10 @@ func (t *trial) twin(form twinForm, end state) {
 	switch {
 	case form == beside:
 		w.first()
-	case w.has("before"):
+	case !w.has("before"):
+		w.source()
+	default:
+		w.source()
 		w.apply("before", w.tree("before"), true)
 	}
 	w.between()
