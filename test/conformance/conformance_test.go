@@ -125,7 +125,9 @@ func (t *trial) run() {
 	}
 	end := t.end()
 	t.judge()
-	t.twins(end)
+	if *withTwins {
+		t.twins(end)
+	}
 }
 
 // begin makes the namespace, and what is there before everything else. It

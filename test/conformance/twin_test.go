@@ -3,6 +3,7 @@ package conformance
 import (
 	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -19,6 +20,8 @@ import (
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
 )
+
+var withTwins = flag.Bool("twins", true, "hold apply against the controller, too, in a twin of each case")
 
 // twinForm says who brings the first tree of a twin: a second namespace, in
 // which apply does what the controller does in that of the case.
