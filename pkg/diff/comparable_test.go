@@ -6,6 +6,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
@@ -137,7 +138,7 @@ func TestAReplacementIsTriedUnderAnotherName(t *testing.T) {
 	long := strings.Repeat("x", 63)
 	for _, name := range []string{"a", long} {
 		live := parsed(t, "{apiVersion: v1, kind: Service, metadata: {name: "+name+", namespace: b}, spec: {clusterIP: 10.0.0.1, ports: [{port: 80, nodePort: 30000}]}}")
-		got := underAnotherName(live, live)
+		got := Replacement(live)
 		if got.GetName() == name || len(got.GetName()) > 63 || !strings.Contains(got.GetName(), "-fluxjob-") {
 			t.Errorf("%s becomes %s", name, got.GetName())
 		}
@@ -150,7 +151,7 @@ func TestAReplacementIsTriedUnderAnotherName(t *testing.T) {
 	}
 }
 
-func TestProvable(t *testing.T) {
+func TestWhatCanStandBesideTheLiveObject(t *testing.T) {
 	tests := []struct {
 		name string
 		ref  object.Ref
@@ -164,7 +165,9 @@ func TestProvable(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := provable(tt.ref); got != tt.want {
+			u := &unstructured.Unstructured{}
+			u.SetGroupVersionKind(tt.ref.GVK())
+			if got := Replacement(u) != nil; got != tt.want {
 				t.Errorf("got %t, want %t", got, tt.want)
 			}
 		})

@@ -106,8 +106,8 @@ func (d *Differ) observe(ctx context.Context, o *Observed, p Policy) {
 	if o.Live == nil || (p.Requested == "" && !immutable(o.refusal())) {
 		return
 	}
-	if provable(object.RefOf(o.Desired)) {
-		o.Replacement, o.ReplacementErr = d.Cluster.DryRun(ctx, underAnotherName(o.Desired, o.Live))
+	if replacement := Replacement(o.Desired); replacement != nil {
+		o.Replacement, o.ReplacementErr = d.Cluster.DryRun(ctx, replacement)
 	} else if err := o.refusal(); err != nil && !refusesChange(err) {
 		o.ReplacementErr = err
 	}
@@ -184,24 +184,20 @@ func suspended(job *unstructured.Unstructured) bool {
 	return suspend && object.RefOf(job).IsJob()
 }
 
-// provable says whether an object of the kind can exist under another name
-// beside the live one.
-func provable(ref object.Ref) bool {
-	switch {
-	case ref.IsCRD(), ref.IsNamespace(), ref.Kind == "APIService" && ref.Group == "apiregistration.k8s.io":
-		return false
+// Replacement returns a copy of desired that can be created beside the live
+// object: under a name of its own, and without the ports and addresses that the
+// live one holds. Creating it in a dry-run proves that the object can be
+// recreated. It returns nil for a kind of which that cannot be asked.
+func Replacement(desired *unstructured.Unstructured) *unstructured.Unstructured {
+	ref := object.RefOf(desired)
+	if ref.IsCRD() || ref.IsNamespace() || ref.Kind == "APIService" && ref.Group == "apiregistration.k8s.io" {
+		return nil
 	}
-	return true
-}
-
-// underAnotherName returns a copy of desired that can be created beside live:
-// under a name of its own, without the ports and addresses that live holds.
-func underAnotherName(desired, live *unstructured.Unstructured) *unstructured.Unstructured {
 	c := desired.DeepCopy()
 	// A Job's name becomes a label value of its pods: 63 characters.
 	name := desired.GetName()
 	c.SetName(name[:min(len(name), 50)] + "-fluxjob-" + rand.String(4))
-	if ref := object.RefOf(live); ref.Group == "" && ref.Kind == "Service" {
+	if ref.Group == "" && ref.Kind == "Service" {
 		withoutAllocations(c)
 	}
 	return c
