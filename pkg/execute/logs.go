@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/health"
@@ -89,54 +88,34 @@ type logStreams struct {
 	step *stepRun
 	ref  object.Ref
 	uid  string
-
-	// cancel ends all streams, noMore only the search for new ones.
-	cancel, noMore context.CancelFunc
-	watching       chan struct{}
-	// followed is used by the watching goroutine, and by finish after it.
+	// stream shows one log to its end. cancel ends all of them.
+	stream   func(cluster.Container)
+	cancel   context.CancelFunc
 	followed map[string]bool
 	streams  sync.WaitGroup
 }
 
-// streamLogs follows the logs of all containers of the Job, with LogsAll. The
-// streams outlive ctx, so that what was written before its end is still shown.
+// streamLogs begins to follow the logs of a Job, with LogsAll. The streams
+// outlive ctx, so that what was written before its end is still shown.
 func (s *stepRun) streamLogs(ctx context.Context, ref object.Ref, uid string) *logStreams {
 	if s.opts.Logs != LogsAll {
 		return nil
 	}
-	l := &logStreams{step: s, ref: ref, uid: uid, followed: map[string]bool{}, watching: make(chan struct{})}
+	l := &logStreams{step: s, ref: ref, uid: uid, followed: map[string]bool{}}
 	ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	watching, noMore := context.WithCancel(ctx)
-	l.noMore = noMore
-	seen, err := s.cluster.WatchPods(watching, ref.Namespace, uid)
-	if err != nil {
-		s.emit(report.Event{Type: report.Notice, Object: &ref, UID: uid, Message: "its logs cannot be followed: " + err.Error()})
-		close(l.watching)
-		return l
-	}
-	go func() {
-		defer close(l.watching)
-		for {
-			select {
-			case <-watching.Done():
-				return
-			case next := <-seen:
-				var pod corev1.Pod
-				if next.Err == nil && runtime.DefaultUnstructuredConverter.FromUnstructured(next.Object.Object, &pod) == nil {
-					l.follow(ctx, &pod)
-				}
-			}
-		}
-	}()
+	l.stream = func(c cluster.Container) { l.copy(ctx, c) }
 	return l
 }
 
 // follow begins to show the log of every container of the pod that has one.
-func (l *logStreams) follow(ctx context.Context, pod *corev1.Pod) {
+func (l *logStreams) follow(pod *corev1.Pod) {
+	if l == nil {
+		return
+	}
 	for _, c := range cluster.Containers(pod) {
 		if name := fmt.Sprintf("%s/%s/%d", c.Pod, c.Name, c.Restarts); c.Started && !l.followed[name] {
 			l.followed[name] = true
-			l.streams.Go(func() { l.copy(ctx, c) })
+			l.streams.Go(func() { l.stream(c) })
 		}
 	}
 }
@@ -147,13 +126,11 @@ func (l *logStreams) finish(ctx context.Context) {
 	if l == nil {
 		return
 	}
-	l.noMore()
-	<-l.watching
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logGrace)
 	defer cancel()
 	if pods, err := l.step.cluster.Pods(ctx, l.ref.Namespace, l.uid); err == nil {
 		for i := range pods {
-			l.follow(ctx, &pods[i])
+			l.follow(&pods[i])
 		}
 	}
 	late := time.AfterFunc(logGrace, l.cancel)
@@ -163,12 +140,10 @@ func (l *logStreams) finish(ctx context.Context) {
 
 // stop ends following at once.
 func (l *logStreams) stop() {
-	if l == nil {
-		return
+	if l != nil {
+		l.cancel()
+		l.streams.Wait()
 	}
-	l.cancel()
-	<-l.watching
-	l.streams.Wait()
 }
 
 func (l *logStreams) copy(ctx context.Context, c cluster.Container) {

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -17,7 +16,6 @@ import (
 	"github.com/fluxjob/kubectl-fluxjob/pkg/health"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
-	"github.com/fluxjob/kubectl-fluxjob/pkg/report"
 )
 
 // target is one object that is waited for.
@@ -243,92 +241,4 @@ func (*stepRun) ended(ctx context.Context, ref object.Ref, state string, err err
 		return &errWaiting{ref, state}
 	}
 	return err
-}
-
-// followJob waits for the end of one Job, tells of it, and shows its logs.
-func (s *stepRun) followJob(ctx context.Context, t target) error {
-	if err := s.confirmJob(ctx, &t); err != nil {
-		return err
-	}
-	uid := string(t.object.GetUID())
-	start := time.Now()
-	logs := s.streamLogs(ctx, t.ref, uid)
-	defer logs.stop()
-	state, running := "not seen yet", false
-	for {
-		var next cluster.Seen
-		select {
-		case <-ctx.Done():
-			return &errWaiting{t.ref, state}
-		case next = <-s.jobs[t.ref.ID()]:
-		}
-		if next.Err != nil {
-			return next.Err
-		}
-		if string(next.Object.GetUID()) != uid || next.Object.GetGeneration() < t.object.GetGeneration() {
-			continue
-		}
-		now := health.Job(next.Object)
-		state = now.Message
-		if !running && !next.Deleted && now.Phase != health.Suspended {
-			running = s.jobBegan(t, uid, now, began(next.Object))
-		}
-		switch {
-		case now.Phase == health.Done:
-			logs.finish(ctx)
-			if running {
-				s.emit(report.Event{Type: report.JobComplete, Object: &t.ref, UID: uid, Seconds: since(start)})
-			}
-			return nil
-		case now.Phase == health.Suspended:
-			s.emit(report.Event{Type: report.Notice, Object: &t.ref, UID: uid, Message: "the Job is suspended, it has not run"})
-			return nil
-		case now.Phase == health.Failed:
-			logs.finish(ctx)
-			return s.jobFailed(ctx, t, uid, now, since(start))
-		case next.Deleted:
-			s.emit(report.Event{Type: report.JobFailed, Object: &t.ref, UID: uid, Message: "it vanished before its end was seen", Seconds: since(start)})
-			return fmt.Errorf("%s vanished before its end was seen: whether it ran is unknown", t.ref)
-		}
-	}
-}
-
-// jobBegan tells once that a Job has begun, or that it still runs from before;
-// it answers whether it told.
-func (s *stepRun) jobBegan(t target, uid string, now health.State, began bool) bool {
-	switch {
-	case t.job.Job.WillRun && began:
-		s.emit(report.Event{Type: report.JobStarted, Object: &t.ref, UID: uid})
-		return true
-	case !t.job.Job.WillRun && now.Phase == health.Progressing:
-		s.emit(report.Event{Type: report.Notice, Object: &t.ref, UID: uid, Message: "still runs from before, waiting for its end: " + now.Message})
-		return true
-	}
-	return false
-}
-
-// confirmJob makes sure that an unchanged Job is still the one that the plan
-// saw, and takes its present state as the one to go on from. A Job that was
-// just written is known.
-func (s *stepRun) confirmJob(ctx context.Context, t *target) error {
-	if t.object != nil {
-		return nil
-	}
-	live, err := s.cluster.Get(ctx, t.ref)
-	switch {
-	case apierrors.IsNotFound(err):
-		return fmt.Errorf("%s vanished since the plan was made: plan again", t.ref)
-	case err != nil:
-		return s.ended(ctx, t.ref, "not seen yet", s.refused("read", t.ref, err))
-	case string(live.GetUID()) != t.job.Live.UID:
-		return replaced(t.job)
-	}
-	t.object = live
-	return nil
-}
-
-// began says whether the Job controller has taken up the Job.
-func began(job *unstructured.Unstructured) bool {
-	start, _, _ := unstructured.NestedString(job.Object, "status", "startTime")
-	return start != ""
 }
