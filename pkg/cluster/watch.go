@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -15,6 +16,16 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
+)
+
+const (
+	// WatchLifetime is how long a watch goes on until it is opened again at the
+	// state that it saw last: nothing is missed, and a connection that has gone
+	// silent is not trusted for longer.
+	WatchLifetime = 10 * time.Second
+	// watchGrace is what the API server may take to end it by itself, and to
+	// answer a list.
+	watchGrace = 5 * time.Second
 )
 
 // Seen is what a watch says of one object.
@@ -109,9 +120,14 @@ func (c *Client) selected(resource dynamic.ResourceInterface, selection metav1.L
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			c.lists.Add(1)
+			ctx, cancel := context.WithTimeout(ctx, WatchLifetime+watchGrace)
+			defer cancel()
 			return resource.List(ctx, pick(opts))
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
+			opts.TimeoutSeconds = new(int64(WatchLifetime / time.Second))
+			ctx, cancel := context.WithTimeout(ctx, WatchLifetime+watchGrace)
+			context.AfterFunc(ctx, cancel)
 			return resource.Watch(ctx, pick(opts))
 		},
 	}

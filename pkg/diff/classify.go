@@ -273,7 +273,7 @@ func replace(o Observed, p Policy, reason plan.Reason) (plan.Action, plan.Reason
 		return plan.Blocked, reason
 	case unauthorized(o.ReplacementErr):
 		return plan.Unknown, plan.Reason{Code: plan.Forbidden, Detail: "the replacement cannot be proven: " + Explain(ref, o.ReplacementErr, p.Mask)}
-	case transient(o.ReplacementErr):
+	case Transient(o.ReplacementErr):
 		return plan.Unknown, plan.Reason{Code: plan.DryRunFailed, Detail: "the replacement cannot be proven: " + Explain(ref, o.ReplacementErr, p.Mask)}
 	}
 	return plan.Blocked, plan.Reason{Code: plan.Invalid, Detail: "the server rejects it: " + Explain(ref, o.ReplacementErr, p.Mask)}
@@ -304,7 +304,7 @@ func failed(err error, o Observed, p Policy) (plan.Action, plan.Reason) {
 		return plan.Blocked, plan.Reason{Code: plan.Invalid, Detail: "the server rejects it: " + detail}
 	case apierrors.IsForbidden(err):
 		return plan.Blocked, plan.Reason{Code: plan.Forbidden, Detail: detail}
-	case transient(err):
+	case Transient(err):
 		return plan.Unknown, plan.Reason{Code: plan.DryRunFailed, Detail: detail}
 	}
 	return plan.Blocked, plan.Reason{Code: plan.DryRunFailed, Detail: detail}
@@ -321,9 +321,9 @@ func missingNamespace(err error, ref object.Ref) bool {
 	return apierrors.IsNotFound(err) && ref.Namespace != "" && strings.Contains(err.Error(), "namespaces \""+ref.Namespace+"\" not found")
 }
 
-// transient says whether the error is about the server or the way to it, so
+// Transient says whether the error is about the server or the way to it, so
 // that it says nothing about the object.
-func transient(err error) bool {
+func Transient(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
 		return true

@@ -103,8 +103,8 @@ type run struct {
 }
 
 // Run executes an applyable plan. desired holds the rendered objects by their
-// digest. When ctx ends, no step is started any more, and what is in flight is
-// brought to a state in which no Job is missing.
+// digest. When ctx ends, nothing new is written, and what is in flight is brought
+// to a state in which no Job is missing; the cause of ctx is told.
 func Run(ctx context.Context, c Cluster, p *plan.Plan, desired map[string]*unstructured.Unstructured, opts Options) *report.Report {
 	r := &run{
 		cluster: c, desired: desired, planned: map[object.Key]bool{}, opts: opts,
@@ -160,7 +160,7 @@ func (r *run) steps(ctx context.Context, steps []plan.Step) []report.Step {
 	all := make([]report.Step, len(steps))
 	for i := range steps {
 		if ended[i] == nil {
-			ended[i] = r.skip(&steps[i], "the run was interrupted before it began")
+			ended[i] = r.skip(&steps[i], fmt.Sprintf("the run was %s before it began", interrupted(ctx)))
 		}
 		all[i] = *ended[i]
 	}

@@ -389,8 +389,9 @@ func TestRefusedTellsNoSecret(t *testing.T) {
 		is   error
 	}{
 		{"the server's words", apierrors.NewForbidden(schema.GroupResource{Group: "batch", Resource: "jobs"}, "migrate", errors.New("exceeded quota")), `apply Job/shop/migrate: jobs.batch "migrate" is forbidden: exceeded quota`, nil},
+		{"a decision of our own", replaced(&plan.Change{Object: jobRef}), "Job/shop/migrate is not the object that was planned for any more: plan again", nil},
 		{"a secret value in them", apierrors.NewBadRequest("bad value hunter2"), "apply Job/shop/migrate: bad value (secret)", nil},
-		{"an interrupt", fmt.Errorf("patch: %w", context.Canceled), "interrupted: it is unknown whether this took effect: apply Job/shop/migrate", errInterrupted},
+		{"an interrupt", fmt.Errorf("%w: it is unknown whether this took effect", errInterrupted), "interrupted: it is unknown whether this took effect: apply Job/shop/migrate", errInterrupted},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

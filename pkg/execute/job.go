@@ -38,49 +38,22 @@ func (s *stepRun) followJob(ctx context.Context, t target) error {
 	defer f.logs.stop()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	pods := look(watching, func(ctx context.Context) (<-chan cluster.Seen, error) {
-		return s.cluster.WatchPods(ctx, t.ref.Namespace, f.uid)
-	})
+	states := s.jobs[t.ref.ID()].states(watching)
+	pods := (&sight{open: func() (<-chan cluster.Seen, error) {
+		return s.cluster.WatchPods(watching, t.ref.Namespace, f.uid)
+	}}).states(watching)
 	for {
 		select {
 		case <-ctx.Done():
 			return &errWaiting{t.ref, f.state}
 		case next := <-pods:
 			f.pod(next)
-		case next := <-s.jobs[t.ref.ID()]:
+		case next := <-states:
 			if ended, err := f.job(ctx, next); ended || err != nil {
 				return err
 			}
 		}
 	}
-}
-
-// look forwards what a watch sees, without waiting until it has begun. That it
-// cannot be opened is seen as well.
-func look(ctx context.Context, open func(context.Context) (<-chan cluster.Seen, error)) <-chan cluster.Seen {
-	out := make(chan cluster.Seen)
-	send := func(next cluster.Seen) {
-		select {
-		case out <- next:
-		case <-ctx.Done():
-		}
-	}
-	go func() {
-		seen, err := open(ctx)
-		if err != nil {
-			send(cluster.Seen{Err: err})
-			return
-		}
-		for {
-			select {
-			case next := <-seen:
-				send(next)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return out
 }
 
 // job takes up a state of the Job and says whether that is its end; it fails
@@ -163,7 +136,7 @@ func (s *stepRun) confirmJob(ctx context.Context, t *target) error {
 	if t.object != nil {
 		return nil
 	}
-	live, err := s.cluster.Get(ctx, t.ref)
+	live, err := s.read(ctx, t.ref)
 	switch {
 	case apierrors.IsNotFound(err):
 		return fmt.Errorf("%s vanished since the plan was made: plan again", t.ref)

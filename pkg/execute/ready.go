@@ -34,7 +34,7 @@ func (s *stepRun) awaitReady(ctx context.Context) error {
 	}
 	err := s.waitFor(ctx, targets, s.timeout())
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("%w before anything was applied", errInterrupted)
+		return fmt.Errorf("%w before anything was applied", interrupted(ctx))
 	}
 	return err
 }
@@ -118,7 +118,7 @@ func (s *stepRun) evaluate(ctx context.Context, expr *cel.Expression, e *plan.Re
 // liveKustomization returns the live Kustomization, nil if there is none.
 func (s *stepRun) liveKustomization(ctx context.Context, key object.Key) (*unstructured.Unstructured, error) {
 	ref := cluster.KustomizationRef(key)
-	live, err := s.cluster.Get(ctx, ref)
+	live, err := s.read(ctx, ref)
 	switch {
 	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
 		return nil, nil

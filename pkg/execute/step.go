@@ -4,17 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
-	"github.com/fluxjob/kubectl-fluxjob/pkg/diff"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/health"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
@@ -44,7 +38,7 @@ type stepRun struct {
 	// gone lists the objects that this step deleted for good, by ID.
 	gone map[string]bool
 	// jobs are the watches that were opened before anything was written.
-	jobs map[string]<-chan cluster.Seen
+	jobs map[string]*sight
 }
 
 // step runs one step to its end.
@@ -52,7 +46,7 @@ func (r *run) step(ctx context.Context, s *plan.Step) report.Step {
 	start := time.Now()
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	sr := &stepRun{run: r, step: s, applied: map[string]*unstructured.Unstructured{}, gone: map[string]bool{}, jobs: map[string]<-chan cluster.Seen{}}
+	sr := &stepRun{run: r, step: s, applied: map[string]*unstructured.Unstructured{}, gone: map[string]bool{}, jobs: map[string]*sight{}}
 	sr.emit(report.Event{Type: report.StepStarted})
 	err := sr.execute(ctx, watching)
 	end := report.Step{Kustomization: s.Kustomization, Outcome: report.Done, Seconds: since(start)}
@@ -89,7 +83,7 @@ func (s *stepRun) execute(ctx, watching context.Context) (err error) {
 	if err := s.awaitReady(ctx); err != nil {
 		return err
 	}
-	if err := s.watchJobs(watching); err != nil {
+	if err := s.watchJobs(ctx, watching); err != nil {
 		return err
 	}
 	err = s.apply(ctx)
@@ -107,286 +101,35 @@ func (s *stepRun) execute(ctx, watching context.Context) (err error) {
 }
 
 // watchJobs begins to watch every Job of the step before anything is written,
-// so that no state of theirs is missed, however short.
-func (s *stepRun) watchJobs(ctx context.Context) error {
+// so that no state of theirs is missed, however short. The watches outlive ctx;
+// its end only ends the attempt to open them.
+func (s *stepRun) watchJobs(ctx, watching context.Context) error {
+	opening, cancel := context.WithCancel(watching)
+	stop := context.AfterFunc(ctx, cancel)
+	var jobs []*plan.Change
 	for i := range s.step.Changes {
-		c := &s.step.Changes[i]
-		if c.Job == nil || (c.Action != plan.Recreate && !s.follows(c)) {
-			continue
-		}
-		seen, err := s.cluster.Watch(ctx, c.Object)
-		if err != nil {
-			return err
-		}
-		s.jobs[c.Object.ID()] = seen
-	}
-	return nil
-}
-
-func (s *stepRun) apply(ctx context.Context) error {
-	for i := range s.step.Changes {
-		c := &s.step.Changes[i]
-		if i > 0 && s.step.Changes[i-1].Stage != c.Stage {
-			if err := s.settle(ctx, s.step.Changes[i-1].Stage); err != nil {
-				return err
-			}
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("%w before %s was applied", errInterrupted, c.Object)
-		}
-		var err error
-		switch c.Action {
-		case plan.Create:
-			err = s.create(ctx, c)
-		case plan.Update:
-			err = s.update(ctx, c)
-		case plan.Recreate:
-			err = s.recreate(ctx, c)
-		case plan.Delete, plan.Unchanged, plan.Skip:
-		case plan.Blocked, plan.Unknown:
-			err = fmt.Errorf("%s is %s: %s", c.Object, c.Action, c.Reason.Detail)
-		}
-		if err != nil {
-			return err
+		if c := &s.step.Changes[i]; c.Job != nil && (s.follows(c) || c.Action == plan.Recreate || c.Action == plan.Create && s.hasTTL(c)) {
+			jobs = append(jobs, c)
 		}
 	}
-	return s.settle(ctx, s.lastStage())
-}
-
-// lastStage is the stage of the last object that is not to be pruned. Another
-// step may need the definitions of it.
-func (s *stepRun) lastStage() int {
-	stage := 0
-	for i := range s.step.Changes {
-		stage = max(stage, s.step.Changes[i].Stage)
+	type opened struct {
+		seen <-chan cluster.Seen
+		err  error
 	}
-	return stage
-}
-
-// settle waits until the cluster and class definitions that a stage wrote can
-// be used.
-func (s *stepRun) settle(ctx context.Context, stage int) error {
-	if stage != 1 && stage != 2 {
-		return nil
-	}
-	var targets []target
-	for i := range s.step.Changes {
-		if c := &s.step.Changes[i]; c.Stage == stage && s.applied[c.Object.ID()] != nil {
-			targets = append(targets, target{ref: c.Object, object: s.applied[c.Object.ID()]})
+	var failed error
+	inOrder(jobs, writesAtOnce, func(c *plan.Change) opened {
+		seen, err := s.cluster.Watch(opening, c.Object)
+		return opened{seen, err}
+	}, func(c *plan.Change, o opened) {
+		s.jobs[c.Object.ID()] = &sight{seen: o.seen}
+		if failed == nil {
+			failed = o.err
 		}
-	}
-	if len(targets) == 0 {
-		return nil
-	}
-	return s.waitFor(ctx, targets, stageTimeout)
-}
-
-func (s *stepRun) create(ctx context.Context, c *plan.Change) error {
-	desired, err := s.want(c)
-	if err != nil {
-		return err
-	}
-	return s.write(ctx, c, desired)
-}
-
-func (s *stepRun) write(ctx context.Context, c *plan.Change, desired *unstructured.Unstructured) error {
-	now, err := s.cluster.Apply(ctx, desired)
-	if c.Reason.Code == plan.AfterCRD && notServed(err) {
-		now, err = s.writeWhenServed(ctx, desired)
-	}
-	if err != nil {
-		return s.refused("apply", c.Object, err)
-	}
-	s.wrote(c, now)
-	return nil
-}
-
-// writeWhenServed applies an object of a kind that came or changed with this
-// plan. The API server begins to serve it so a moment after its definition is
-// established.
-func (s *stepRun) writeWhenServed(ctx context.Context, desired *unstructured.Unstructured) (now *unstructured.Unstructured, last error) {
-	backoff := wait.Backoff{Duration: 20 * time.Millisecond, Factor: 2, Cap: time.Second, Steps: 20}
-	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
-		s.cluster.Refresh()
-		now, last = s.cluster.Apply(ctx, desired)
-		return !notServed(last), nil
 	})
-	if last == nil {
-		last = err
+	if !stop() {
+		return fmt.Errorf("%w before anything was applied", interrupted(ctx))
 	}
-	return now, last
-}
-
-// notServed says whether err can be about a kind, or a new form of it, that the
-// API server does not know yet.
-func notServed(err error) bool {
-	return err != nil && (meta.IsNoMatchError(err) || apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || strings.Contains(err.Error(), "field not declared in schema"))
-}
-
-// want returns the rendered object that the plan speaks of.
-func (s *stepRun) want(c *plan.Change) (*unstructured.Unstructured, error) {
-	desired := s.desired[c.Desired]
-	if desired == nil {
-		return nil, fmt.Errorf("%s: the rendered object %s is not at hand", c.Object, c.Desired)
-	}
-	return desired, nil
-}
-
-func (s *stepRun) wrote(c *plan.Change, now *unstructured.Unstructured) {
-	s.applied[c.Object.ID()] = now
-	s.emit(report.Event{Type: report.ObjectApplied, Object: &c.Object, Action: c.Action, UID: string(now.GetUID())})
-}
-
-// update takes over what belongs to other tools, where the controller does, and
-// applies. It writes only to the object that the plan saw, and leaves alone what
-// the plan ignores.
-func (s *stepRun) update(ctx context.Context, c *plan.Change) error {
-	desired, err := s.want(c)
-	if err != nil {
-		return err
-	}
-	live, err := s.cluster.Get(ctx, c.Object)
-	if err != nil {
-		return s.refused("update", c.Object, err)
-	}
-	if string(live.GetUID()) != c.Live.UID {
-		return replaced(c)
-	}
-	var dryRun *unstructured.Unstructured
-	if len(c.Ignored) > 0 {
-		if dryRun, err = s.cluster.DryRun(ctx, desired); err != nil {
-			return s.refused("update", c.Object, err)
-		}
-	}
-	if diff.TakesOver(desired, live) {
-		if live, err = s.cluster.TakeOver(ctx, live); err != nil {
-			return s.refused("take over", c.Object, err)
-		}
-	}
-	if dryRun != nil {
-		if desired, err = diff.Payload(desired, live, dryRun, c.Ignored); err != nil {
-			return fmt.Errorf("update %s: spec.ignore: %w", c.Object, err)
-		}
-	}
-	return s.write(ctx, c, desired)
-}
-
-// refused says what the server answered, in its words but without the objects
-// and secrets that it may quote. An interrupt stays recognisable.
-func (s *stepRun) refused(doing string, ref object.Ref, err error) error {
-	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w: it is unknown whether this took effect: %s %s", errInterrupted, doing, ref)
-	}
-	return fmt.Errorf("%s %s: %s", doing, ref, diff.Explain(ref, err, s.opts.Mask))
-}
-
-func replaced(c *plan.Change) error {
-	return fmt.Errorf("%s is not the object that was planned for any more: plan again", c.Object)
-}
-
-// recreate deletes the object that the plan saw, waits until it and its pods
-// are gone, and creates the new one. Once it has begun it is not interrupted:
-// an object that was deleted is created again first.
-func (s *stepRun) recreate(ctx context.Context, c *plan.Change) error {
-	desired, err := s.want(c)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout()+stageTimeout)
-	defer cancel()
-	seen := s.jobs[c.Object.ID()]
-	if seen == nil {
-		if seen, err = s.cluster.Watch(ctx, c.Object); err != nil {
-			return err
-		}
-	}
-	err = s.cluster.Delete(ctx, c.Object, c.Live.UID, metav1.DeletePropagationForeground)
-	switch {
-	case apierrors.IsNotFound(err):
-	case apierrors.IsConflict(err):
-		return replaced(c)
-	case err != nil:
-		return s.refused("delete", c.Object, err)
-	default:
-		if err := gone(ctx, seen, c); err != nil {
-			return err
-		}
-		s.emit(report.Event{Type: report.ObjectDeleted, Object: &c.Object, Action: plan.Recreate, UID: c.Live.UID})
-	}
-	now, err := s.createAnew(ctx, desired)
-	if err != nil {
-		return fmt.Errorf("%s was deleted and could not be created again, run apply once more: %w", c.Object, s.refused("create", c.Object, err))
-	}
-	s.wrote(c, now)
-	return nil
-}
-
-// gone waits until the watched object with the planned UID is deleted.
-func gone(ctx context.Context, seen <-chan cluster.Seen, c *plan.Change) error {
-	var last *unstructured.Unstructured
-	for {
-		select {
-		case now := <-seen:
-			switch {
-			case now.Err != nil:
-				return now.Err
-			case now.Deleted && string(now.Object.GetUID()) == c.Live.UID:
-				return nil
-			}
-			last = now.Object
-		case <-ctx.Done():
-			why := ""
-			if last != nil && len(last.GetFinalizers()) > 0 {
-				why = fmt.Sprintf(" (finalizers: %v)", last.GetFinalizers())
-			}
-			return fmt.Errorf("%s is still being deleted%s: %w", c.Object, why, errTimeout)
-		}
-	}
-}
-
-// createAnew applies an object whose predecessor was just deleted. It tries again
-// while the server cannot answer, because giving up would lose the object.
-func (s *stepRun) createAnew(ctx context.Context, desired *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	var now *unstructured.Unstructured
-	var last error
-	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Cap: 5 * time.Second, Steps: 20, Jitter: 0.1}
-	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
-		now, last = s.cluster.Apply(ctx, desired)
-		if last != nil && (apierrors.IsInvalid(last) || apierrors.IsForbidden(last) || apierrors.IsBadRequest(last)) {
-			return false, last
-		}
-		return last == nil, nil
-	})
-	if err != nil && last != nil {
-		return nil, last
-	}
-	return now, err
-}
-
-// prune deletes what the step no longer renders. Like the controller, it goes
-// on after an error and does not wait.
-func (s *stepRun) prune(ctx context.Context) error {
-	var errs []error
-	for i := range s.step.Changes {
-		c := &s.step.Changes[i]
-		if c.Action != plan.Delete {
-			continue
-		}
-		if ctx.Err() != nil {
-			return errors.Join(append(errs, fmt.Errorf("%w before %s was deleted", errInterrupted, c.Object))...)
-		}
-		err := s.cluster.Delete(ctx, c.Object, c.Live.UID, metav1.DeletePropagationBackground)
-		switch {
-		case apierrors.IsConflict(err):
-			errs = append(errs, replaced(c))
-		case err != nil && !apierrors.IsNotFound(err):
-			errs = append(errs, s.refused("delete", c.Object, err))
-		default:
-			s.gone[c.Object.ID()] = true
-			s.emit(report.Event{Type: report.ObjectDeleted, Object: &c.Object, Action: plan.Delete, UID: c.Live.UID})
-		}
-	}
-	return errors.Join(errs...)
+	return failed
 }
 
 // record saves the inventory, unless the live Flux object holds it.
@@ -400,7 +143,12 @@ func (s *stepRun) record(ctx context.Context, complete bool) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
 	defer cancel()
-	created, err := s.cluster.SaveInventory(ctx, s.step.Kustomization, inventory)
+	created := false
+	err := persist(ctx, again, func(ctx context.Context) error {
+		made, err := s.cluster.SaveInventory(ctx, s.step.Kustomization, inventory)
+		created = created || made
+		return err
+	})
 	if created {
 		s.emit(report.Event{Type: report.Notice, Message: fmt.Sprintf(
 			"created namespace %s, in which the inventory of Kustomization %s is kept", s.step.Kustomization.Namespace, s.step.Kustomization.Name)})

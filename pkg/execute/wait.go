@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -153,7 +154,7 @@ func (s *stepRun) verdict(ctx context.Context, errs []error, timeout time.Durati
 	case len(waiting) == 0:
 		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w; in flight, and going on in the cluster: %s", errInterrupted, strings.Join(waiting, "; "))
+		return fmt.Errorf("%w; in flight, and going on in the cluster: %s", interrupted(ctx), strings.Join(waiting, "; "))
 	}
 	return fmt.Errorf("%w after %s waiting for %s; --timeout waits longer", errTimeout, timeout, strings.Join(waiting, "; "))
 }
