@@ -26,6 +26,9 @@ type Container struct {
 	Restarts int32
 	Reason   string
 	Message  string
+	// Waiting is the kubelet's reason why there is no process now, and
+	// WaitingMessage its words.
+	Waiting, WaitingMessage string
 }
 
 // Failed says whether the container ended badly.
@@ -38,19 +41,36 @@ func Containers(pod *corev1.Pod) []Container {
 		c := Container{Pod: pod.Name, Name: s.Name, Restarts: s.RestartCount}
 		switch {
 		case s.State.Terminated != nil:
-			t := s.State.Terminated
-			c.Started, c.Ended, c.ExitCode, c.Reason, c.Message = true, true, t.ExitCode, t.Reason, t.Message
+			c.ended(s.State.Terminated)
 		case s.State.Running != nil:
 			c.Started = true
 		case s.State.Waiting != nil:
-			c.Reason, c.Message = s.State.Waiting.Reason, s.State.Waiting.Message
-			if t := s.LastTerminationState.Terminated; t != nil {
-				c.Started, c.Ended, c.ExitCode = true, true, t.ExitCode
+			c.Waiting, c.WaitingMessage = s.State.Waiting.Reason, s.State.Waiting.Message
+			if s.LastTerminationState.Terminated != nil {
+				c.ended(s.LastTerminationState.Terminated)
 			}
 		}
 		found = append(found, c)
 	}
 	return found
+}
+
+func (c *Container) ended(t *corev1.ContainerStateTerminated) {
+	c.Started, c.Ended, c.ExitCode, c.Reason, c.Message = true, true, t.ExitCode, t.Reason, t.Message
+}
+
+// Warnings returns the events of type Warning in the namespace.
+func (c *Client) Warnings(ctx context.Context, namespace string) ([]corev1.Event, error) {
+	events, err := c.core()
+	if err != nil {
+		return nil, err
+	}
+	c.lists.Add(1)
+	list, err := events.Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: warnings})
+	if err != nil {
+		return nil, fmt.Errorf("list the events in %s: %w", namespace, err)
+	}
+	return list.Items, nil
 }
 
 // Pods returns the pods of the Job with the UID, oldest first.

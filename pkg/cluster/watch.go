@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,6 +52,14 @@ func (c *Client) WatchPods(ctx context.Context, namespace, jobUID string) (<-cha
 	ref := object.Ref{Version: "v1", Kind: "Pod", Namespace: namespace}
 	return c.watch(ctx, ref, metav1.ListOptions{LabelSelector: podsOf(jobUID)})
 }
+
+// WatchWarnings does the same for the events of type Warning in the namespace.
+func (c *Client) WatchWarnings(ctx context.Context, namespace string) (<-chan Seen, error) {
+	return c.watch(ctx, object.Ref{Version: "v1", Kind: "Event", Namespace: namespace}, metav1.ListOptions{FieldSelector: warnings})
+}
+
+// warnings selects events.
+const warnings = "type=" + corev1.EventTypeWarning
 
 // podsOf selects the pods that the Job with the UID controls.
 func podsOf(jobUID string) string { return "batch.kubernetes.io/controller-uid=" + jobUID }

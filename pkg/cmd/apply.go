@@ -32,6 +32,7 @@ type applyCommand struct {
 	logs        string
 	timeout     time.Duration
 	parallelism int
+	failFast    bool
 }
 
 func newApply(a *app) *cobra.Command {
@@ -63,13 +64,14 @@ func newApply(a *app) *cobra.Command {
 	flags.StringVar(&p.wait, "wait", string(execute.WaitJobs), "What a Kustomization waits for: jobs (every Job, and what spec.wait and spec.healthChecks ask for), flux (only the latter) or all (every object).")
 	flags.StringVar(&p.logs, "logs", string(execute.LogsFailed), "Which logs to show: failed (the last lines of a failed Job), all (every line of every Job) or none.")
 	flags.DurationVar(&p.timeout, "timeout", 0, "How long to wait for each Kustomization. By default as Flux: spec.timeout, else spec.interval less 30s, and never less than 30s.")
+	flags.BoolVar(&p.failFast, "fail-fast", false, "Fail a Kustomization at once when the pods of a Job cannot start: the image cannot be pulled, something that a container refers to is missing, no node fits, or no pod may be created. The Job stays as it is.")
 	flags.IntVar(&p.parallelism, "parallelism", defaultParallelism, "How many Kustomizations to apply at once.")
 	return c
 }
 
 // options checks the flags and turns them into those of a run.
 func (p *applyCommand) options() (execute.Options, error) {
-	opts := execute.Options{Wait: execute.Wait(p.wait), Logs: execute.LogMode(p.logs), Timeout: p.timeout, Parallelism: p.parallelism}
+	opts := execute.Options{Wait: execute.Wait(p.wait), Logs: execute.LogMode(p.logs), Timeout: p.timeout, Parallelism: p.parallelism, FailFast: p.failFast}
 	switch opts.Wait {
 	case execute.WaitJobs, execute.WaitFlux, execute.WaitAll:
 	default:

@@ -36,12 +36,14 @@ type Writer interface {
 type Watcher interface {
 	Watch(ctx context.Context, ref object.Ref) (<-chan cluster.Seen, error)
 	WatchPods(ctx context.Context, namespace, jobUID string) (<-chan cluster.Seen, error)
+	WatchWarnings(ctx context.Context, namespace string) (<-chan cluster.Seen, error)
 	Refresh()
 }
 
-// Logs reads what the pods of a Job said.
+// Logs reads what the pods of a Job said, and what was said of them.
 type Logs interface {
 	Pods(ctx context.Context, namespace, jobUID string) ([]corev1.Pod, error)
+	Warnings(ctx context.Context, namespace string) ([]corev1.Event, error)
 	LogTail(ctx context.Context, pod *corev1.Pod, container string, lines int64) (string, error)
 	LogStream(ctx context.Context, namespace, pod, container string) (io.ReadCloser, error)
 }
@@ -79,6 +81,8 @@ type Options struct {
 	Logs LogMode
 	// Timeout bounds the wait of each step; 0 takes the Kustomization's own.
 	Timeout time.Duration
+	// FailFast ends a step as failed when a Job of it does not get on by itself.
+	FailFast bool
 	// Parallelism bounds how many steps run at once.
 	Parallelism int
 	// Kustomizations are the manifests of the plan's Kustomizations, for the

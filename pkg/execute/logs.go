@@ -24,27 +24,50 @@ const (
 	logGrace = 5 * time.Second
 )
 
-// jobFailed tells why a Job failed, from its pods' containers and their logs,
-// and returns the error of the step.
-func (s *stepRun) jobFailed(ctx context.Context, t target, uid string, state health.State, seconds float64) error {
+// failed tells why a Job failed: its own words, the warnings that add to them,
+// and its pods' containers with their logs. It returns the error of the step.
+func (f *follower) failed(ctx context.Context, state health.State) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logGrace)
 	defer cancel()
 	message := state.Message
-	if t.job.Action == plan.Unchanged && !t.job.Job.WillRun && t.job.Job.Last == plan.Failed {
+	if c := f.t.job; c.Action == plan.Unchanged && !c.Job.WillRun && c.Job.Last == plan.Failed {
 		message = "stays failed, it is unchanged and does not run again: " + message
 	}
-	pods, err := s.cluster.Pods(ctx, t.ref.Namespace, uid)
+	pods, err := f.cluster.Pods(ctx, f.t.ref.Namespace, f.uid)
 	if err != nil {
-		s.emit(report.Event{Type: report.Notice, Object: &t.ref, UID: uid, Message: err.Error()})
+		f.tell(report.Event{Type: report.Notice, Message: err.Error()})
 	}
+	f.tellWarnings(ctx, pods, state)
 	if pod, failed := lastFailed(pods); pod != nil {
 		for _, c := range failed {
 			message += fmt.Sprintf("; container %s of pod %s: exit code %d (%s)", c.Name, c.Pod, c.ExitCode, c.Reason)
-			s.showTail(ctx, t.ref, uid, pod, c)
+			if said := strings.TrimSpace(c.Message); said != "" {
+				message += ": " + said
+			}
+			f.showTail(ctx, f.t.ref, f.uid, pod, c)
 		}
 	}
-	s.emit(report.Event{Type: report.JobFailed, Object: &t.ref, UID: uid, Message: message, Seconds: seconds})
-	return fmt.Errorf("%s failed", t.ref)
+	f.tell(report.Event{Type: report.JobFailed, Message: message, Seconds: since(f.start)})
+	return fmt.Errorf("%s failed", f.t.ref)
+}
+
+// tellWarnings tells of the warnings that matter for a failure and were not told.
+func (f *follower) tellWarnings(ctx context.Context, pods []corev1.Pod, state health.State) {
+	warnings, err := f.cluster.Warnings(ctx, f.t.ref.Namespace)
+	if err != nil {
+		return // It was told when they could not be watched.
+	}
+	about := map[string]bool{f.uid: true}
+	for i := range pods {
+		about[string(pods[i].UID)] = true
+	}
+	for _, e := range mattering(warnings, about, state.Message) {
+		t := trouble{reason: e.Reason, message: e.Message}
+		if e.InvolvedObject.Kind == "Pod" {
+			t.pod = e.InvolvedObject.Name
+		}
+		f.tellTrouble(t)
+	}
 }
 
 // lastFailed returns the youngest pod in which a container failed.

@@ -417,6 +417,7 @@ func events() []report.Event {
 		{Type: report.RunDone, Message: string(report.Failed), Seconds: 80},
 		{Type: report.RunDone, Message: string(report.TimedOut), Seconds: 80},
 		{Type: report.RunDone, Message: string(report.Interrupted), Seconds: 80},
+		{Type: report.Notice, Kustomization: &pre, Object: &migrate, UID: "u3", Reason: "ImagePullBackOff", Message: "ImagePullBackOff: container migrate of pod migrate-x: Back-off pulling image"},
 	}
 	for i := range all {
 		all[i].Time = at.Add(time.Duration(i) * time.Second)

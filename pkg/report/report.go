@@ -41,6 +41,8 @@ type Event struct {
 	Action        plan.Action `json:"action,omitempty"`
 	UID           string      `json:"uid,omitempty"`
 	Message       string      `json:"message,omitempty"`
+	// Reason is Kubernetes' word for what Message tells of, where it has one.
+	Reason string `json:"reason,omitempty"`
 	// Seconds is how long what ended took.
 	Seconds float64 `json:"seconds,omitempty"`
 }
