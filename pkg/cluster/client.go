@@ -221,11 +221,20 @@ func takeover(live *unstructured.Unstructured) ([]ssa.JSONPatch, error) {
 // Delete deletes the object if its UID is still uid; an empty uid deletes
 // whatever bears the name.
 func (c *Client) Delete(ctx context.Context, ref object.Ref, uid string, propagation metav1.DeletionPropagation) error {
+	return c.delete(ctx, ref, uid, metav1.DeleteOptions{PropagationPolicy: &propagation})
+}
+
+// DryRunDelete asks the server whether Delete would succeed.
+func (c *Client) DryRunDelete(ctx context.Context, ref object.Ref, uid string, propagation metav1.DeletionPropagation) error {
+	c.dryRuns.Add(1)
+	return c.delete(ctx, ref, uid, metav1.DeleteOptions{PropagationPolicy: &propagation, DryRun: []string{metav1.DryRunAll}})
+}
+
+func (c *Client) delete(ctx context.Context, ref object.Ref, uid string, opts metav1.DeleteOptions) error {
 	r, err := c.resource(ref)
 	if err != nil {
 		return err
 	}
-	opts := metav1.DeleteOptions{PropagationPolicy: &propagation}
 	if uid != "" {
 		opts.Preconditions = metav1.NewUIDPreconditions(uid)
 	}

@@ -33,6 +33,7 @@ type applyCommand struct {
 	timeout     time.Duration
 	parallelism int
 	failFast    bool
+	dryRun      string
 }
 
 func newApply(a *app) *cobra.Command {
@@ -52,7 +53,10 @@ func newApply(a *app) *cobra.Command {
 			kubectl fluxjob apply -f clusters/prod/apps.yaml
 
 			# In a pipeline, with every line that the Jobs write
-			kubectl fluxjob apply -f clusters/prod -R --yes --logs=all`),
+			kubectl fluxjob apply -f clusters/prod -R --yes --logs=all
+
+			# Ask the server for every write whether it would take it
+			kubectl fluxjob apply -f clusters/prod -R --dry-run=server`),
 		RunE: func(c *cobra.Command, args []string) error {
 			return p.run(c.Context(), a, args)
 		},
@@ -65,13 +69,14 @@ func newApply(a *app) *cobra.Command {
 	flags.StringVar(&p.logs, "logs", string(execute.LogsFailed), "Which logs to show: failed (the last lines of a failed Job), all (every line of every Job) or none.")
 	flags.DurationVar(&p.timeout, "timeout", 0, "How long to wait for each Kustomization. By default as Flux: spec.timeout, else spec.interval less 30s, and never less than 30s.")
 	flags.BoolVar(&p.failFast, "fail-fast", false, "Fail a Kustomization at once when the pods of a Job cannot start: the image cannot be pulled, something that a container refers to is missing, no node fits, or no pod may be created. The Job stays as it is.")
+	flags.StringVar(&p.dryRun, "dry-run", "none", "none, or server: run the steps with every write as a server-side dry-run, and wait for nothing. Nothing is written and nothing is asked.")
 	flags.IntVar(&p.parallelism, "parallelism", defaultParallelism, "How many Kustomizations to apply at once.")
 	return c
 }
 
 // options checks the flags and turns them into those of a run.
 func (p *applyCommand) options() (execute.Options, error) {
-	opts := execute.Options{Wait: execute.Wait(p.wait), Logs: execute.LogMode(p.logs), Timeout: p.timeout, Parallelism: p.parallelism, FailFast: p.failFast}
+	opts := execute.Options{Wait: execute.Wait(p.wait), Logs: execute.LogMode(p.logs), Timeout: p.timeout, Parallelism: p.parallelism, FailFast: p.failFast, DryRun: p.dryRun == "server"}
 	switch opts.Wait {
 	case execute.WaitJobs, execute.WaitFlux, execute.WaitAll:
 	default:
@@ -85,6 +90,8 @@ func (p *applyCommand) options() (execute.Options, error) {
 	switch {
 	case p.output != "text" && p.output != "json":
 		return opts, usagef("-o %q: use text or json", p.output)
+	case p.dryRun != "none" && p.dryRun != "server":
+		return opts, usagef("--dry-run=%s: use none or server", p.dryRun)
 	case p.parallelism < 1:
 		return opts, usagef("--parallelism %d: at least 1", p.parallelism)
 	case p.timeout < 0:
@@ -108,7 +115,7 @@ func (p *applyCommand) run(ctx context.Context, a *app, names []string) error {
 		return err
 	}
 	asks := term.TTY{In: a.streams.In}.IsTerminalIn()
-	if !p.yes && (!asks || len(p.filenames) > 0 && p.filenames[0] == "-") {
+	if !p.yes && !opts.DryRun && (!asks || len(p.filenames) > 0 && p.filenames[0] == "-") {
 		return usagef("apply asks before it writes, and standard input is no terminal to answer on: add --yes")
 	}
 	result, client, err := p.make(ctx, a, names)
@@ -125,8 +132,10 @@ func (p *applyCommand) run(ctx context.Context, a *app, names []string) error {
 	if err := refusal(result.Plan); err != nil {
 		return err
 	}
-	if err := p.confirm(ctx, a, result.Plan); err != nil {
-		return err
+	if !opts.DryRun {
+		if err := p.confirm(ctx, a, result.Plan); err != nil {
+			return err
+		}
 	}
 	opts.Mask, opts.Kustomizations = result.Mask, result.Kustomizations
 	opts.Emit = p.events(a.streams.Out, style, result)

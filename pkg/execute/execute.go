@@ -22,11 +22,16 @@ import (
 	"github.com/fluxjob/kubectl-fluxjob/pkg/report"
 )
 
+// Reader reads objects, and asks what writing them would come to.
+type Reader interface {
+	Get(ctx context.Context, ref object.Ref) (*unstructured.Unstructured, error)
+	DryRun(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error)
+	DryRunDelete(ctx context.Context, ref object.Ref, uid string, propagation metav1.DeletionPropagation) error
+}
+
 // Writer changes objects.
 type Writer interface {
-	Get(ctx context.Context, ref object.Ref) (*unstructured.Unstructured, error)
 	Apply(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error)
-	DryRun(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error)
 	TakeOver(ctx context.Context, live *unstructured.Unstructured) (*unstructured.Unstructured, error)
 	Delete(ctx context.Context, ref object.Ref, uid string, propagation metav1.DeletionPropagation) error
 	SaveInventory(ctx context.Context, key object.Key, inv plan.Inventory) (createdNamespace bool, err error)
@@ -50,6 +55,7 @@ type Logs interface {
 
 // Cluster is what running a plan asks of the API server.
 type Cluster interface {
+	Reader
 	Writer
 	Watcher
 	Logs
@@ -79,6 +85,8 @@ const (
 type Options struct {
 	Wait Wait
 	Logs LogMode
+	// DryRun makes every write a server-side dry-run, and waits for nothing.
+	DryRun bool
 	// Timeout bounds the wait of each step; 0 takes the Kustomization's own.
 	Timeout time.Duration
 	// FailFast ends a step as failed when a Job of it does not get on by itself.
@@ -110,6 +118,13 @@ type run struct {
 // digest. When ctx ends, nothing new is written, and what is in flight is brought
 // to a state in which no Job is missing; the cause of ctx is told.
 func Run(ctx context.Context, c Cluster, p *plan.Plan, desired map[string]*unstructured.Unstructured, opts Options) *report.Report {
+	if opts.DryRun {
+		emit := opts.Emit
+		opts.Emit = func(e report.Event) {
+			e.DryRun = true
+			emit(e)
+		}
+	}
 	r := &run{
 		cluster: c, desired: desired, planned: map[object.Key]bool{}, opts: opts,
 		revisions: map[object.Key]string{}, events: make(chan report.Event),

@@ -80,6 +80,12 @@ func (s *stepRun) execute(ctx, watching context.Context) (err error) {
 	if s.health, err = health.NewReader(s.step.Wait); err != nil {
 		return fmt.Errorf("spec.healthCheckExprs: %w", err)
 	}
+	if s.opts.DryRun {
+		if err := s.apply(ctx); err != nil {
+			return err
+		}
+		return s.prune(ctx)
+	}
 	if err := s.awaitReady(ctx); err != nil {
 		return err
 	}

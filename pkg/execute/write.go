@@ -129,7 +129,7 @@ func (s *stepRun) proveStage(ctx context.Context, stage []*plan.Change) error {
 	for _, c := range stage {
 		deletes = deletes || c.Action == plan.Recreate
 	}
-	if !deletes {
+	if !deletes || s.opts.DryRun { // which asks for each object anyway
 		return nil
 	}
 	var refused []error
@@ -200,8 +200,9 @@ func (s *stepRun) writeBatch(ctx context.Context, batch []*plan.Change) error {
 // no more, and ends when all that were begun have an end.
 func (s *stepRun) writeBeside(ctx context.Context, changes []*plan.Change) error {
 	type written struct {
-		now *unstructured.Unstructured
-		err error
+		tried bool
+		now   *unstructured.Unstructured
+		err   error
 	}
 	var failed atomic.Bool
 	var errs []error
@@ -212,15 +213,19 @@ func (s *stepRun) writeBeside(ctx context.Context, changes []*plan.Change) error
 		if ctx.Err() != nil {
 			w.err = fmt.Errorf("%w before %s was applied", interrupted(ctx), c.Object)
 		} else {
-			w.now, w.err = s.put(ctx, s.cluster, c)
+			w.tried = true
+			w.now, w.err = s.put(ctx, s.writer(), c)
 		}
 		if w.err != nil {
 			failed.Store(true)
 		}
 		return w
 	}, func(c *plan.Change, w written) {
-		if w.now != nil {
+		switch {
+		case w.now != nil:
 			s.wrote(c, w.now)
+		case w.tried && w.err == nil:
+			s.emit(report.Event{Type: report.Notice, Object: &c.Object, Message: "not tried, " + c.Reason.Detail})
 		}
 		errs = collect(errs, w.err)
 	})
@@ -238,7 +243,7 @@ func collect(errs []error, err error) []error {
 // settle waits until the cluster and class definitions that a stage wrote can
 // be used.
 func (s *stepRun) settle(ctx context.Context, stage int) error {
-	if stage != 1 && stage != 2 {
+	if stage != 1 && stage != 2 || s.opts.DryRun {
 		return nil
 	}
 	var targets []target
@@ -253,13 +258,23 @@ func (s *stepRun) settle(ctx context.Context, stage int) error {
 	return s.waitFor(ctx, targets, stageTimeout)
 }
 
-// objects is where a change is written to.
+// writer is where changes are written to.
+func (s *stepRun) writer() objects {
+	if s.opts.DryRun {
+		return trial{s.cluster}
+	}
+	return s.cluster
+}
+
+// objects is where a change can be written to.
 type objects interface {
 	Apply(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error)
 	TakeOver(ctx context.Context, live *unstructured.Unstructured) (*unstructured.Unstructured, error)
+	Delete(ctx context.Context, ref object.Ref, uid string, propagation metav1.DeletionPropagation) error
 }
 
-// put creates or updates one object.
+// put creates or updates one object. In a dry-run it returns none for an object
+// that can be tried only when another one is there.
 func (s *stepRun) put(ctx context.Context, to objects, c *plan.Change) (now *unstructured.Unstructured, err error) {
 	desired, err := s.want(c)
 	if err != nil {
@@ -273,10 +288,18 @@ func (s *stepRun) put(ctx context.Context, to objects, c *plan.Change) (now *uns
 	} else {
 		now, err = s.create(ctx, to, c, desired)
 	}
-	if err != nil {
+	switch {
+	case s.opts.DryRun && comesFirst(c, err):
+		return nil, nil
+	case err != nil:
 		return nil, s.refused("apply", c.Object, err)
 	}
 	return now, nil
+}
+
+// comesFirst says whether err is of a namespace or a kind that comes with the plan.
+func comesFirst(c *plan.Change, err error) bool {
+	return c.Reason.Code == plan.AfterNamespace && apierrors.IsNotFound(err) || c.Reason.Code == plan.AfterCRD && notServed(err)
 }
 
 // create writes an object that was not there when the plan was made.
@@ -294,7 +317,7 @@ func (s *stepRun) create(ctx context.Context, to objects, c *plan.Change, desire
 // is established.
 func (s *stepRun) repeated(c *plan.Change) func(error) bool {
 	return func(err error) bool {
-		if c.Reason.Code == plan.AfterCRD && notServed(err) {
+		if c.Reason.Code == plan.AfterCRD && notServed(err) && !s.opts.DryRun {
 			s.cluster.Refresh()
 			return true
 		}
@@ -364,7 +387,11 @@ func (s *stepRun) want(c *plan.Change) (*unstructured.Unstructured, error) {
 
 func (s *stepRun) wrote(c *plan.Change, now *unstructured.Unstructured) {
 	s.applied[c.Object.ID()] = now
-	s.emit(report.Event{Type: report.ObjectApplied, Object: &c.Object, Action: c.Action, UID: string(now.GetUID())})
+	uid := string(now.GetUID())
+	if s.opts.DryRun && c.Action != plan.Update {
+		uid = "" // of nothing
+	}
+	s.emit(report.Event{Type: report.ObjectApplied, Object: &c.Object, Action: c.Action, UID: uid})
 }
 
 // update takes over what belongs to other tools, where the controller does, and
@@ -426,6 +453,13 @@ func (s *stepRun) recreate(ctx context.Context, c *plan.Change) (*unstructured.U
 	if err := s.proveReplacement(ctx, c); err != nil {
 		return nil, err
 	}
+	if s.opts.DryRun {
+		if _, err := s.delete(ctx, c, metav1.DeletePropagationForeground); err != nil && !apierrors.IsNotFound(err) {
+			return nil, s.refused("delete", c.Object, err)
+		}
+		s.emit(report.Event{Type: report.ObjectDeleted, Object: &c.Object, Action: plan.Recreate, UID: c.Live.UID})
+		return desired, nil
+	}
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("%w before %s was deleted", interrupted(ctx), c.Object)
 	}
@@ -484,7 +518,7 @@ func lostObject(c *plan.Change, err error) error {
 // answer to an attempt was lost: what is not found may then have been deleted by it.
 func (s *stepRun) delete(ctx context.Context, c *plan.Change, propagation metav1.DeletionPropagation) (lost bool, err error) {
 	err = persist(ctx, again, func(ctx context.Context) error {
-		err := s.cluster.Delete(ctx, c.Object, c.Live.UID, propagation)
+		err := s.writer().Delete(ctx, c.Object, c.Live.UID, propagation)
 		if apierrors.IsConflict(err) {
 			// The UID is another one, or somebody else wrote at the same time.
 			if live, getErr := s.cluster.Get(ctx, c.Object); getErr == nil && string(live.GetUID()) != c.Live.UID {

@@ -338,3 +338,58 @@ func TestInterrupt(t *testing.T) {
 		same(s.t, "requests", s.requests, nil)
 	})
 }
+
+func TestDryRun(t *testing.T) {
+	play(t, "asks for every write and writes nothing", func(s *scene) {
+		s.opts.DryRun = true
+		s.exists(thing(named("ConfigMap", "u"), "1"))
+		s.exists(thing(named("ConfigMap", "old"), "1"))
+		s.exists(thing(named("Job", "migrate"), "1"))
+		s.step("app", s.creates(thing(named("ConfigMap", "c"), "1")), s.change(thing(named("ConfigMap", "u"), "2"), plan.Update),
+			s.creates(thing(named("Job", "new"), "1")), s.recreates(thing(named("Job", "migrate"), "2")), s.change(thing(named("ConfigMap", "old"), "1"), plan.Delete))
+		s.step("later", s.creates(thing(named("ConfigMap", "later"), "1"))).After = []object.Key{key("app")}
+		start := time.Now()
+		s.ends(report.Done)
+		same(s.t, "writes", s.made("apply", "delete", "save", "watch"), nil)
+		same(s.t, "asked", len(s.made("dry-run", "dry-run delete")), 7)
+		same(s.t, "events", s.told(report.ObjectApplied, report.ObjectDeleted), []string{
+			"object-applied ConfigMap/c", "object-applied ConfigMap/u", "object-applied Job/new", "object-deleted Job/migrate", "object-applied Job/migrate",
+			"object-deleted ConfigMap/old", "object-applied ConfigMap/later",
+		})
+		if took := time.Since(start); took > time.Second {
+			s.t.Errorf("it took %s", took)
+		}
+		for _, e := range s.events {
+			if !e.DryRun {
+				s.t.Errorf("%s is not marked", e.Type)
+			}
+		}
+	})
+	play(t, "says what can be tried only later", func(s *scene) {
+		s.opts.DryRun = true
+		c := s.creates(thing(named("Widget", "w"), "1"))
+		c.Reason = plan.Reason{Code: plan.AfterCRD, Detail: "its kind comes with this plan"}
+		s.step("app", s.creates(thing(crdRef, "1")), c)
+		s.ends(report.Done)
+		same(s.t, "events", s.told(report.ObjectApplied, report.Notice), []string{
+			"object-applied CustomResourceDefinition/widgets.test", "notice Widget/w not tried, its kind comes with this plan",
+		})
+	})
+	play(t, "fails where the server refuses", func(s *scene) {
+		s.opts.DryRun = true
+		s.exists(thing(named("Job", "migrate"), "1"))
+		s.failing("dry-run Job/migrate anew", 1, fault{err: apierrors.NewForbidden(resourceOf(jobRef), "migrate", errors.New("exceeded quota"))})
+		s.step("app", s.recreates(thing(named("Job", "migrate"), "2")))
+		s.step("later", s.creates(thing(named("ConfigMap", "later"), "1"))).After = []object.Key{key("app")}
+		r := s.ends(report.Failed)
+		says(s.t, r.Steps[0].Message, "exceeded quota")
+		same(s.t, "the other step", r.Steps[1].Outcome, report.Skipped)
+	})
+	play(t, "fails where the object is another one", func(s *scene) {
+		s.opts.DryRun = true
+		s.exists(thing(named("Job", "migrate"), "1"))
+		s.step("app", s.recreates(thing(named("Job", "migrate"), "2")))
+		s.exists(thing(named("Job", "migrate"), "3")).SetUID("somebody's")
+		says(s.t, s.ends(report.Failed).Steps[0].Message, "plan again")
+	})
+}

@@ -36,6 +36,10 @@ func eventText(e report.Event, style Style) string {
 		what = e.Object.String()
 	}
 	took := time.Duration(e.Seconds * float64(time.Second)).Round(100 * time.Millisecond)
+	dry := ""
+	if e.DryRun {
+		dry = " (server dry run)" // kubectl's words
+	}
 	say := func(color, format string, args ...any) string {
 		return style.paint(bold, clean(where)) + style.paint(color, clean(fmt.Sprintf(format, args...)))
 	}
@@ -45,9 +49,9 @@ func eventText(e report.Event, style Style) string {
 	case report.StepStarted:
 		return say("", "started")
 	case report.ObjectApplied:
-		return say(colorOf(e.Action), "%s %s", what, past(e.Action))
+		return say(colorOf(e.Action), "%s %s%s", what, past(e.Action), dry)
 	case report.ObjectDeleted:
-		return say(red, "%s deleted", what)
+		return say(red, "%s deleted%s", what, dry)
 	case report.JobStarted:
 		return say("", "%s started", what)
 	case report.JobLog:
@@ -68,7 +72,7 @@ func eventText(e report.Event, style Style) string {
 		}
 		return say("", "%s%s", what, e.Message)
 	case report.RunDone:
-		return say(bold, "apply %s after %s", outcome(e.Message), took)
+		return say(bold, "apply%s %s after %s", dry, outcome(e.Message), took)
 	}
 	return ""
 }

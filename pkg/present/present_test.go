@@ -418,6 +418,9 @@ func events() []report.Event {
 		{Type: report.RunDone, Message: string(report.TimedOut), Seconds: 80},
 		{Type: report.RunDone, Message: string(report.Interrupted), Seconds: 80},
 		{Type: report.Notice, Kustomization: &pre, Object: &migrate, UID: "u3", Reason: "ImagePullBackOff", Message: "ImagePullBackOff: container migrate of pod migrate-x: Back-off pulling image"},
+		{Type: report.ObjectDeleted, Kustomization: &pre, Object: &migrate, Action: plan.Recreate, UID: "u2", DryRun: true},
+		{Type: report.ObjectApplied, Kustomization: &pre, Object: &migrate, Action: plan.Recreate, DryRun: true},
+		{Type: report.RunDone, Message: string(report.Done), Seconds: 1, DryRun: true},
 	}
 	for i := range all {
 		all[i].Time = at.Add(time.Duration(i) * time.Second)

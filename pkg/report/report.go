@@ -43,6 +43,8 @@ type Event struct {
 	Message       string      `json:"message,omitempty"`
 	// Reason is Kubernetes' word for what Message tells of, where it has one.
 	Reason string `json:"reason,omitempty"`
+	// DryRun says that it did not happen: the server was asked whether it could.
+	DryRun bool `json:"dryRun,omitempty"`
 	// Seconds is how long what ended took.
 	Seconds float64 `json:"seconds,omitempty"`
 }

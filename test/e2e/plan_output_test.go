@@ -177,7 +177,7 @@ func TestRefusedFlags(t *testing.T) {
 		{"apply", "-y", "--suspend"},
 		{"apply", "-y", "--lock-timeout", "1s"},
 		{"apply", "-y", "--report", "r.json"},
-		{"apply", "-y", "--dry-run=server"},
+		{"apply", "-y", "--dry-run=client"},
 		{"apply", "-y", "-A"},
 		{"apply", "-y", "-l", "a=b"},
 		{"apply", "-y", "-o", "yaml"},
