@@ -87,6 +87,8 @@ type Options struct {
 	Logs LogMode
 	// DryRun makes every write a server-side dry-run, and waits for nothing.
 	DryRun bool
+	// Journal is told of the Jobs that are created; nil for none.
+	Journal Journal
 	// Timeout bounds the wait of each step; 0 takes the Kustomization's own.
 	Timeout time.Duration
 	// FailFast ends a step as failed when a Job of it does not get on by itself.
@@ -120,7 +122,7 @@ type run struct {
 func Run(ctx context.Context, c Cluster, p *plan.Plan, desired map[string]*unstructured.Unstructured, opts Options) *report.Report {
 	if opts.DryRun {
 		emit := opts.Emit
-		opts.Emit = func(e report.Event) {
+		opts.Journal, opts.Emit = nil, func(e report.Event) {
 			e.DryRun = true
 			emit(e)
 		}

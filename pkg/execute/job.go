@@ -85,7 +85,7 @@ func (f *follower) job(ctx context.Context, next cluster.Seen) (ended bool, err 
 	case uid == f.uid && next.Object.GetGeneration() < f.t.object.GetGeneration(), uid != f.uid && f.predecessor(uid):
 		return false, nil
 	case uid != f.uid:
-		return true, f.vanished()
+		return true, f.vanished(ctx)
 	}
 	now := health.Job(next.Object)
 	f.state = now.Message
@@ -95,15 +95,17 @@ func (f *follower) job(ctx context.Context, next cluster.Seen) (ended bool, err 
 	switch {
 	case now.Phase == health.Done:
 		f.logs.finish(ctx)
+		f.over(ctx, f.t.job, f.uid, JobComplete)
 		if f.running {
 			f.tell(report.Event{Type: report.JobComplete, Seconds: since(f.start)})
 		}
 		return true, nil
 	case now.Phase == health.Failed:
 		f.logs.finish(ctx)
+		f.over(ctx, f.t.job, f.uid, JobFailed)
 		return true, f.failed(ctx, now)
 	case next.Deleted:
-		return true, f.vanished()
+		return true, f.vanished(ctx)
 	case now.Phase == health.Suspended && f.t.job.Job.Suspended:
 		f.tell(report.Event{Type: report.Notice, Message: "the Job is suspended, it has not run"})
 		return true, nil
@@ -120,7 +122,8 @@ func (f *follower) predecessor(uid string) bool {
 }
 
 // vanished tells that the Job is gone and its end was not seen.
-func (f *follower) vanished() error {
+func (f *follower) vanished(ctx context.Context) error {
+	f.over(ctx, f.t.job, f.uid, JobUnknown)
 	f.tell(report.Event{Type: report.JobFailed, Message: "it vanished before its end was seen", Seconds: since(f.start)})
 	return fmt.Errorf("%s vanished before its end was seen: whether it ran is unknown", f.t.ref)
 }

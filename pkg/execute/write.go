@@ -304,12 +304,23 @@ func comesFirst(c *plan.Change, err error) bool {
 
 // create writes an object that was not there when the plan was made.
 func (s *stepRun) create(ctx context.Context, to objects, c *plan.Change, desired *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	if c.Object.IsJob() {
-		if err := s.absent(ctx, c); err != nil {
-			return nil, err
-		}
+	if !c.Object.IsJob() {
+		return s.place(ctx, to, c, desired, s.repeated(c))
 	}
-	return s.place(ctx, to, c, desired, s.repeated(c))
+	if err := s.absent(ctx, c); err != nil {
+		return nil, err
+	}
+	if _, dry := to.(trial); dry {
+		return s.place(ctx, to, c, desired, s.repeated(c))
+	}
+	if err := s.intend(ctx, c); err != nil {
+		return nil, settled{err}
+	}
+	now, err := s.place(ctx, to, c, desired, s.repeated(c))
+	if err == nil {
+		s.started(ctx, c, string(now.GetUID()))
+	}
+	return now, err
 }
 
 // repeated says of which errors a write is repeated. The API server begins to
@@ -460,6 +471,9 @@ func (s *stepRun) recreate(ctx context.Context, c *plan.Change) (*unstructured.U
 		s.emit(report.Event{Type: report.ObjectDeleted, Object: &c.Object, Action: plan.Recreate, UID: c.Live.UID})
 		return desired, nil
 	}
+	if err := s.intend(ctx, c); err != nil {
+		return nil, err
+	}
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("%w before %s was deleted", interrupted(ctx), c.Object)
 	}
@@ -478,6 +492,7 @@ func (s *stepRun) recreate(ctx context.Context, c *plan.Change) (*unstructured.U
 	if err != nil {
 		return nil, lostObject(c, s.refused("create", c.Object, err))
 	}
+	s.started(ctx, c, string(now.GetUID()))
 	return now, nil
 }
 

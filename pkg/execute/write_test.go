@@ -342,6 +342,7 @@ func TestInterrupt(t *testing.T) {
 func TestDryRun(t *testing.T) {
 	play(t, "asks for every write and writes nothing", func(s *scene) {
 		s.opts.DryRun = true
+		s.opts.Journal = &journal{t: s.t}
 		s.exists(thing(named("ConfigMap", "u"), "1"))
 		s.exists(thing(named("ConfigMap", "old"), "1"))
 		s.exists(thing(named("Job", "migrate"), "1"))
