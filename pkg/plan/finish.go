@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -69,13 +70,19 @@ func (p *Plan) Finish() error {
 	if err := p.Validate(); err != nil {
 		return err
 	}
-	steps, err := json.Marshal(p.Steps)
-	if err != nil {
+	var steps bytes.Buffer
+	encoder := json.NewEncoder(&steps)
+	encoder.SetEscapeHTML(false) // as in a file, see Encode
+	if err := encoder.Encode(p.Steps); err != nil {
 		return fmt.Errorf("digest the plan: %w", err)
 	}
-	sum := sha256.Sum256(steps)
-	p.Digest = "sha256:" + hex.EncodeToString(sum[:])
+	p.Digest = digest(bytes.TrimSpace(steps.Bytes()))
 	return nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // fillLists makes lists of what was left out, so that the JSON form has "[]"
@@ -184,4 +191,34 @@ func (p *Plan) Creates(kustomization object.Key) bool {
 		}
 	}
 	return false
+}
+
+// Namespaces returns those of the plan's Kustomizations.
+func (p *Plan) Namespaces() []string {
+	var all []string
+	for i := range p.Steps {
+		all = append(all, p.Steps[i].Kustomization.Namespace)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Only reduces the plan to the Jobs that it recreates or creates on request, by
+// their IDs: no other object is written, nothing is waited for but these Jobs,
+// and the inventories stay as they are.
+func (p *Plan) Only(jobs map[string]bool) error {
+	var kept []Step
+	for i := range p.Steps {
+		s := p.Steps[i]
+		s.Changes = slices.DeleteFunc(slices.Clone(s.Changes), func(c Change) bool { return !jobs[c.Object.ID()] })
+		if len(s.Changes) == 0 {
+			continue
+		}
+		s.DependsOn, s.ReadyExprs, s.After, s.HoldsBack, s.Parent = nil, nil, nil, nil, nil
+		s.Wait = Wait{TimeoutSeconds: s.Wait.TimeoutSeconds}
+		s.Inventory.Kept = ""
+		kept = append(kept, s)
+	}
+	p.Steps = kept
+	return p.Finish()
 }

@@ -53,6 +53,7 @@ type Code string
 const (
 	NotFound           Code = "not-found"            // create: the object does not exist
 	RemovedAfterRun    Code = "removed-after-run"    // create: a Job of the inventory is gone, it runs again
+	RanBefore          Code = "ran-before"           // skip or blocked: a Job that an unfinished run has run, and that is gone
 	AfterNamespace     Code = "after-namespace"      // create: its namespace comes with this plan
 	AfterCRD           Code = "after-crd"            // create or update: its kind comes or changes with this plan
 	Changed            Code = "changed"              // update: fields differ
@@ -87,6 +88,8 @@ type Plan struct {
 	Summary  Summary   `json:"summary"`
 	Warnings []Warning `json:"warnings"`
 	Requests Requests  `json:"requests"`
+	// Request is what the plan was made for; only a plan that is saved has it.
+	Request *Request `json:"request,omitempty"`
 }
 
 // Cluster says which cluster a plan was compared with.
@@ -142,6 +145,9 @@ type Source struct {
 	Name      string `json:"name"`
 	Revision  string `json:"revision"`
 	LocalDir  string `json:"localDir"`
+	// Digest covers what the tree of the source is rendered to for the step:
+	// every object, in order.
+	Digest string `json:"digest,omitempty"`
 }
 
 // Change is what happens to one object.

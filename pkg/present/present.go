@@ -3,7 +3,6 @@
 package present
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -51,10 +50,7 @@ func Plan(format string) (PlanPrinter, error) {
 }
 
 func planJSON(w io.Writer, result *planner.Result, _ Style) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(result.Plan)
+	return plan.Encode(w, result.Plan)
 }
 
 // Symbol returns the mark of an action, as terraform has them.
