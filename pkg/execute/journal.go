@@ -31,6 +31,8 @@ type JobRun struct {
 	Desired string
 	// UID is that of the Job that runs; Intend does not know it.
 	UID string
+	// Before is the UID of the Job that it takes the place of, "" if there is none.
+	Before string
 }
 
 // JobOutcome is how a Job ended.
@@ -75,7 +77,11 @@ func (s *stepRun) over(ctx context.Context, c *plan.Change, uid string, outcome 
 }
 
 func (s *stepRun) jobRun(c *plan.Change, uid string) JobRun {
-	return JobRun{Step: s.step.Kustomization, Job: c.Object, Desired: c.Desired, UID: uid}
+	run := JobRun{Step: s.step.Kustomization, Job: c.Object, Desired: c.Desired, UID: uid}
+	if c.Action == plan.Recreate {
+		run.Before = c.Live.UID
+	}
+	return run
 }
 
 func (s *stepRun) unrecorded(c *plan.Change, uid string, err error) {

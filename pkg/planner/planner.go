@@ -4,7 +4,9 @@ package planner
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,6 +48,22 @@ type Request struct {
 	Concurrency int
 }
 
+// Namespaces returns those of the Kustomizations that are certainly part of the
+// plan: the selected ones and what they depend on, as far as that was read.
+func (r Request) Namespaces() []string {
+	known := map[object.Key]*manifest.Kustomization{}
+	for _, k := range r.Kustomizations {
+		known[k.Key()] = k
+	}
+	w := &world{known: known}
+	var all []string
+	for _, key := range w.members(r.Names) {
+		all = append(all, key.Namespace)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // Result is a plan with what it speaks of.
 type Result struct {
 	Plan *plan.Plan
@@ -56,6 +74,8 @@ type Result struct {
 	// Items holds, step by step and change by change, the states before and
 	// after.
 	Items [][]diff.Item
+	// Requested are the IDs of the Jobs that Request.Replace names.
+	Requested map[string]bool
 	// Mask knows the secret values that the rendered objects hold.
 	Mask diff.Mask
 }
@@ -103,6 +123,9 @@ func (p *Planner) Plan(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	warnings = append(warnings, losses(steps)...)
+	if err := p.resume(ctx, steps, requested); err != nil {
+		return nil, err
+	}
 	if steps, err = p.withRemoved(ctx, steps, req.Recurse); err != nil {
 		return nil, err
 	}
@@ -111,6 +134,7 @@ func (p *Planner) Plan(ctx context.Context, req Request) (*Result, error) {
 		Desired: map[string]*unstructured.Unstructured{},
 
 		Kustomizations: map[object.Key]*kustomizev1.Kustomization{},
+		Requested:      requested,
 	}
 	var secrets []string
 	for _, s := range steps {
@@ -127,6 +151,7 @@ func (p *Planner) Plan(ctx context.Context, req Request) (*Result, error) {
 				result.Desired[object.Digest(o)] = o
 			}
 		}
+		s.plan.Source.Digest = digest(s.objects)
 		if s.k != nil { // nil is one that is removed
 			result.Kustomizations[s.key] = &s.k.Kustomization
 		}
@@ -270,6 +295,18 @@ func secretData(objects []*unstructured.Unstructured) []string {
 		}
 	}
 	return values
+}
+
+// digest returns the one that covers every object.
+func digest(objects []*unstructured.Unstructured) string {
+	if len(objects) == 0 {
+		return ""
+	}
+	sum := sha256.New()
+	for _, o := range objects {
+		_, _ = fmt.Fprintln(sum, object.Digest(o))
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 
 func list(all []object.Key) string {
