@@ -5,10 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/fluxcd/pkg/ssa"
+	"golang.org/x/sync/errgroup"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -16,9 +20,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/dynamic"
+	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
+	"github.com/fluxjob/kubectl-fluxjob/pkg/access"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/object"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
 )
@@ -27,6 +34,8 @@ const (
 	// FieldManager is the name under which kustomize-controller applies, so
 	// that what is applied here is later its own.
 	FieldManager = "kustomize-controller"
+	// reviewsAtOnce is how many rights are asked for side by side.
+	reviewsAtOnce = 16
 	// ownManager marks writes that are the plugin's alone. A name beginning
 	// with "kubectl" would be taken over by the controller.
 	ownManager = "fluxjob"
@@ -264,4 +273,71 @@ func (c *Client) Info(ctx context.Context) (plan.Cluster, error) {
 		info.UID = string(ns.GetUID())
 	}
 	return info, nil
+}
+
+// WhoAmI returns the name of the user as the API server knows it, or "".
+func (c *Client) WhoAmI(ctx context.Context) string {
+	client, err := rest.HTTPClientFor(c.config)
+	if err != nil {
+		return ""
+	}
+	auth, err := authenticationclient.NewForConfigAndClient(c.config, client)
+	if err != nil {
+		return ""
+	}
+	review, err := auth.SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return ""
+	}
+	return review.Status.UserInfo.Username
+}
+
+// Served returns how the cluster serves the kind of an object; see
+// access.Served.
+func (c *Client) Served(ref object.Ref) (plural string, namespaced, served bool) {
+	mapping, err := c.Mapping(ref.GVK())
+	if err != nil {
+		return "", false, false
+	}
+	return mapping.Resource.Resource, mapping.Scope.Name() == meta.RESTScopeNameNamespace, true
+}
+
+// Missing returns those of the rights that the user does not have.
+func (c *Client) Missing(ctx context.Context, needs []access.Need) ([]access.Need, error) {
+	client, err := rest.HTTPClientFor(c.config)
+	if err != nil {
+		return nil, err
+	}
+	auth, err := authorizationclient.NewForConfigAndClient(c.config, client)
+	if err != nil {
+		return nil, err
+	}
+	allowed := make([]bool, len(needs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(reviewsAtOnce)
+	for i, n := range needs {
+		group.Go(func() error {
+			resource, subresource, _ := strings.Cut(n.Resource, "/")
+			review, err := auth.SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+				Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Verb: n.Verb, Group: n.Group, Resource: resource, Subresource: subresource, Namespace: n.Namespace,
+				}},
+			}, metav1.CreateOptions{})
+			if err != nil {
+				return fmt.Errorf("ask for the right to %s: %w", n, err)
+			}
+			allowed[i] = review.Status.Allowed
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var missing []access.Need
+	for i, n := range needs {
+		if !allowed[i] {
+			missing = append(missing, n)
+		}
+	}
+	return missing, nil
 }
