@@ -32,12 +32,14 @@ var layers = []struct {
 	{"manifest", []string{"object", "source"}},
 	{"sops", nil},
 	{"render", []string{"manifest", "object", "plan", "sops", "source"}},
-	{"cluster", []string{"object", "plan"}},
+	{"access", []string{"object", "plan"}},
+	{"cluster", []string{"access", "object", "plan", "report"}},
 	{"diff", []string{"cluster", "health", "object", "plan"}},
 	{"execute", []string{"cluster", "diff", "health", "object", "plan", "report"}},
-	{"planner", []string{"cluster", "diff", "graph", "health", "manifest", "object", "plan", "render", "source"}},
+	{"journal", []string{"execute", "plan", "report"}},
+	{"planner", []string{"cluster", "diff", "graph", "health", "manifest", "object", "plan", "render", "report", "source"}},
 	{"present", []string{"diff", "object", "plan", "planner", "report"}},
-	{"cmd", []string{"cluster", "execute", "manifest", "object", "plan", "planner", "present", "report", "source"}},
+	{"cmd", []string{"access", "cluster", "execute", "journal", "manifest", "object", "plan", "planner", "present", "report", "source"}},
 }
 
 // plain are the packages that are nothing but Go values and algorithms.

@@ -105,10 +105,7 @@ func (c *Client) SaveInventory(ctx context.Context, key object.Key, inv plan.Inv
 	}}
 	err = c.put(ctx, record)
 	if apierrors.IsNotFound(err) {
-		ns := &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": key.Namespace},
-		}}
-		if err = c.put(ctx, ns); err == nil {
+		if err = c.createNamespace(ctx, key.Namespace); err == nil {
 			createdNamespace = true
 			err = c.put(ctx, record)
 		}

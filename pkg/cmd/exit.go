@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/report"
 )
@@ -20,7 +21,9 @@ const (
 	exitFailed      = 1 // apply: a Job or a step failed
 	exitError       = 2
 	exitJobsRun     = 3 // plan: changes, and at least one Job will run
+	exitStale       = 3 // apply: the plan no longer fits the cluster or the tree
 	exitBlocked     = 4
+	exitLocked      = 5
 	exitTimedOut    = 6
 	exitInterrupted = 130
 )
@@ -30,7 +33,8 @@ const (
 	planExitHelp = "Exit codes: 0 the plan is made; 2 an error, or a plan that is not complete. " +
 		"With --exit-code also: 0 nothing to do; 1 changes; 3 changes, and at least one Job will run; 4 something is blocked."
 	applyExitHelp = "Exit codes: 0 done; 1 a Job or a step failed; 2 usage or other error; " +
-		"4 blocked, nothing was written; 6 timed out; 130 interrupted."
+		"3 the plan is stale; 4 blocked, nothing was written; 5 the lock is held; 6 timed out; 130 interrupted."
+	unlockExitHelp = "Exit codes: 0 nothing is locked any more; 2 an error; 5 the run that holds the lock is alive."
 )
 
 // codeError ends the program with a code. Its message may be empty.
@@ -58,11 +62,14 @@ func usage(c *cobra.Command, err error) error {
 // exit returns the code for the outcome of a command, and what to say of it.
 func exit(ctx context.Context, err error) (code int, message string) {
 	var coded *codeError
+	var locked *cluster.LockedError
 	switch {
 	case err == nil:
 		return exitOK, ""
 	case errors.As(err, &coded):
 		return coded.code, prefixed(coded.message)
+	case errors.As(err, &locked):
+		return exitLocked, prefixed(err.Error() + ". That run is alive: wait for it, with apply --lock-timeout, or end it with kubectl fluxjob unlock --force -n " + locked.Namespace)
 	case ctx.Err() != nil:
 		return exitInterrupted, prefixed("interrupted, nothing was written")
 	}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/spf13/pflag"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/fluxjob/kubectl-fluxjob/pkg/cluster"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/manifest"
+	"github.com/fluxjob/kubectl-fluxjob/pkg/plan"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/planner"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/present"
 	"github.com/fluxjob/kubectl-fluxjob/pkg/source"
@@ -42,33 +44,45 @@ func (f *planFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.showUnchanged, "show-unchanged", false, "List unchanged objects one by one.")
 }
 
-// request reads what the flags name. Names are the arguments of the command.
-func (f *planFlags) request(a *app, names []string) (planner.Request, error) {
-	req := planner.Request{Names: names, Recurse: f.recurse, Replace: f.replace, Concurrency: f.concurrency}
-	switch {
-	case len(f.filenames) == 0:
-		return req, usagef("say which Kustomizations with -f FILE, -f FOLDER or -f -; reading them from the cluster is not supported yet")
-	case f.concurrency < 1:
-		return req, usagef("--concurrency %d: at least 1", f.concurrency)
+// typed returns what is asked for. Names are the arguments of the command.
+func (f *planFlags) typed(a *app, names []string) (*plan.Request, error) {
+	if len(f.filenames) == 0 {
+		return nil, usagef("say which Kustomizations with -f FILE, -f FOLDER or -f -; reading them from the cluster is not supported yet")
 	}
 	namespace, err := a.namespace()
 	if err != nil {
-		return req, err
+		return nil, err
 	}
-	found, err := manifest.Read(manifest.Options{Filenames: f.filenames, Recursive: f.recursive, Namespace: namespace, Stdin: a.streams.In})
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	return &plan.Request{
+		Dir: dir, Namespace: namespace, Filenames: f.filenames, Recursive: f.recursive, Recurse: f.recurse,
+		Names: names, LocalSources: f.localSources, Replace: f.replace,
+	}, nil
+}
+
+// read reads what is asked for.
+func (f *planFlags) read(a *app, asked *plan.Request) (planner.Request, error) {
+	req := planner.Request{Names: asked.Names, Recurse: asked.Recurse, Replace: asked.Replace, Concurrency: f.concurrency}
+	if f.concurrency < 1 {
+		return req, usagef("--concurrency %d: at least 1", f.concurrency)
+	}
+	found, err := manifest.Read(manifest.Options{Filenames: asked.Filenames, Recursive: asked.Recursive, Namespace: asked.Namespace, Stdin: a.streams.In})
 	if err != nil {
 		return req, err
 	}
 	req.Kustomizations, req.SourceObjects = found.Kustomizations, found.Sources
-	req.Sources, err = f.sources(req.Kustomizations)
+	req.Sources, err = sources(asked, req.Kustomizations)
 	return req, err
 }
 
-func (f *planFlags) sources(ks []*manifest.Kustomization) (*source.Local, error) {
-	if len(f.localSources) > 0 {
-		return source.ParseLocal(f.localSources)
+func sources(asked *plan.Request, ks []*manifest.Kustomization) (*source.Local, error) {
+	if len(asked.LocalSources) > 0 {
+		return source.ParseLocal(asked.LocalSources)
 	}
-	first := f.filenames[0]
+	first := asked.Filenames[0]
 	if first == manifest.Stdin {
 		first = "."
 	}
@@ -85,25 +99,17 @@ func (f *planFlags) sources(ks []*manifest.Kustomization) (*source.Local, error)
 	return source.Everything(tree), nil
 }
 
-// make reads, renders and compares.
-func (f *planFlags) make(ctx context.Context, a *app, names []string) (*planner.Result, *cluster.Client, error) {
-	req, err := f.request(a, names)
-	if err != nil {
-		return nil, nil, err
-	}
-	client, err := a.client()
-	if err != nil {
-		return nil, nil, err
-	}
+// make renders and compares what was read.
+func (a *app) make(ctx context.Context, client *cluster.Client, req planner.Request) (*planner.Result, error) {
 	result, err := (&planner.Planner{Client: client}).Plan(ctx, req)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	warnings := printers.NewWarningPrinter(a.streams.ErrOut, printers.WarningPrinterOptions{Color: printers.AllowsColorOutput(a.streams.ErrOut)})
 	for _, w := range result.Plan.Warnings {
 		warnings.Print(fmt.Sprintf("%s (%s)", w.Message, w.Rule))
 	}
-	return result, client, nil
+	return result, nil
 }
 
 // style says how text is written to the stream.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -76,8 +77,8 @@ func newRoot(streams genericiooptions.IOStreams) *cobra.Command {
 	})
 
 	groups := templates.CommandGroups{
-		{Message: "Commands:", Commands: []*cobra.Command{newPlan(a), newApply(a)}},
-		{Message: "Other commands:", Commands: []*cobra.Command{newVersion(a)}},
+		{Message: "Commands:", Commands: []*cobra.Command{newPlan(a), newApply(a), newRerun(a)}},
+		{Message: "Other commands:", Commands: []*cobra.Command{newHistory(a), newUnlock(a), newVersion(a)}},
 	}
 	groups.Add(root)
 	templates.ActsAsRootCommand(root, []string{"options"}, groups...)
@@ -116,6 +117,21 @@ func newOptions(streams genericiooptions.IOStreams) *cobra.Command {
 // server go to stderr, each once.
 func (a *app) client() (*cluster.Client, error) {
 	return cluster.New(a.config, rest.NewWarningWriter(a.streams.ErrOut, rest.WarningWriterOptions{Deduplicate: true}))
+}
+
+// holder says who runs this, and where.
+func (a *app) holder(ctx context.Context, client *cluster.Client) cluster.Holder {
+	who := client.WhoAmI(ctx)
+	if who == "" {
+		if u, err := user.Current(); err == nil {
+			who = u.Username
+		}
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "an unknown host"
+	}
+	return cluster.Holder{Who: who, Where: fmt.Sprintf("%s (process %d)", host, os.Getpid())}
 }
 
 // namespace is that of -n, of the kubeconfig's context, or "default".

@@ -17,16 +17,17 @@ func EventsJSON(w io.Writer) func(report.Event) {
 	return func(e report.Event) { _ = encoder.Encode(e) }
 }
 
-// EventsText returns a function that writes each event as one line of text.
-func EventsText(w io.Writer, style Style) func(report.Event) {
+// EventsText returns a function that writes each event of a run of the command
+// as one line of text.
+func EventsText(w io.Writer, style Style, command string) func(report.Event) {
 	return func(e report.Event) {
-		if line := eventText(e, style); line != "" {
+		if line := eventText(e, style, command); line != "" {
 			_, _ = fmt.Fprintln(w, line)
 		}
 	}
 }
 
-func eventText(e report.Event, style Style) string {
+func eventText(e report.Event, style Style, command string) string {
 	where := ""
 	if e.Kustomization != nil {
 		where = e.Kustomization.String() + ": "
@@ -72,7 +73,7 @@ func eventText(e report.Event, style Style) string {
 		}
 		return say("", "%s%s", what, e.Message)
 	case report.RunDone:
-		return say(bold, "apply%s %s after %s", dry, outcome(e.Message), took)
+		return say(bold, "%s%s %s after %s", command, dry, outcome(e.Message), took)
 	}
 	return ""
 }

@@ -433,8 +433,12 @@ func TestEvents(t *testing.T) {
 		name string
 		emit func(out *bytes.Buffer) func(report.Event)
 	}{
-		{"events-text", func(out *bytes.Buffer) func(report.Event) { return present.EventsText(out, present.Style{}) }},
-		{"events-text-colour", func(out *bytes.Buffer) func(report.Event) { return present.EventsText(out, present.Style{Color: true}) }},
+		{"events-text", func(out *bytes.Buffer) func(report.Event) {
+			return present.EventsText(out, present.Style{}, report.Apply)
+		}},
+		{"events-text-colour", func(out *bytes.Buffer) func(report.Event) {
+			return present.EventsText(out, present.Style{Color: true}, report.Apply)
+		}},
 		{"events-json", func(out *bytes.Buffer) func(report.Event) { return present.EventsJSON(out) }},
 	}
 	for _, tt := range tests {
@@ -460,7 +464,7 @@ func TestEveryTypeOfEventIsShown(t *testing.T) {
 			t.Fatalf("the fixture has no %s", kind)
 		}
 		var out bytes.Buffer
-		present.EventsText(&out, present.Style{})(events()[i])
+		present.EventsText(&out, present.Style{}, report.Apply)(events()[i])
 		if strings.Count(out.String(), "\n") != 1 || !strings.HasSuffix(out.String(), "\n") {
 			t.Errorf("%s: got %q, want one line", kind, out.String())
 		}

@@ -322,7 +322,7 @@ func (t *trial) live() map[string]*unstructured.Unstructured {
 func (t *trial) background(u *unstructured.Unstructured) bool {
 	return metav1.GetControllerOf(u) != nil || u.GetKind() == "Kustomization" && slices.Contains(t.kustomizations, u.GetName()) || u.GetKind() == "ConfigMap" && u.GetName() == "kube-root-ca.crt" ||
 		u.GetKind() == "ServiceAccount" && u.GetName() == "default" ||
-		u.GetKind() == "ConfigMap" && strings.HasPrefix(u.GetName(), pluginInventory)
+		u.GetKind() == "ConfigMap" && strings.HasPrefix(u.GetName(), pluginRecord)
 }
 
 // fluxInventories reads the inventories that the controller keeps.
@@ -338,8 +338,12 @@ func (t *trial) fluxInventories() map[string][]plan.Entry {
 	return all
 }
 
-// pluginInventory is how the names of the plugin's own inventories begin.
-const pluginInventory = "fluxjob-inventory-"
+// pluginRecord is how the names of the plugin's own records begin, and
+// pluginInventory those of the inventories among them.
+const (
+	pluginRecord    = "fluxjob-"
+	pluginInventory = pluginRecord + "inventory-"
+)
 
 // pluginInventories reads the inventories that the plugin keeps.
 func (t *trial) pluginInventories() map[string][]plan.Entry {

@@ -32,7 +32,7 @@ func TestInventoryNamespaceIsCreated(t *testing.T) {
 		t.Fatal("a plan has created the namespace")
 	}
 	r := s.run(0, "apply", "-n", flux, "-f", "flux.yaml", "--yes")
-	wantText(t, r.stdout, "created namespace "+flux)
+	wantText(t, r.stderr, "created namespace "+flux)
 	s.liveIn(flux, "ConfigMap/fluxjob-inventory-app")
 	s.live("ConfigMap/a")
 	s.write(files{"app/all.yaml": configMap("b", "1")})

@@ -251,8 +251,8 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "viewer-@NS"}
 	c = p.want("Deployment/app", plan.Unknown, plan.Forbidden)
 	wantText(t, c.Reason.Detail, "viewer-"+s.ns, "cannot patch resource")
 	equal(t, "complete", p.Complete, false)
-	a := s.apply(2, "--as", "viewer-@NS")
-	wantText(t, a.stderr, "not complete, nothing was written")
+	a := s.apply(4, "--as", "viewer-@NS")
+	wantText(t, a.stderr, "these rights are missing, nothing was written", "patch deployments.apps in namespace "+s.ns, "get jobs.batch in namespace "+s.ns)
 	s.absent("ConfigMap/settings")
 }
 

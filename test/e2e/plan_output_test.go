@@ -163,7 +163,6 @@ func TestRefusedFlags(t *testing.T) {
 		{"plan", "-o", "yaml"},
 		{"plan", "-o", "wide"},
 		{"plan", "-o", ""},
-		{"plan", "--out", "plan.json"},
 		{"plan", "-A"},
 		{"plan", "-l", "a=b"},
 		{"plan", "--compare", "server"},
@@ -175,7 +174,6 @@ func TestRefusedFlags(t *testing.T) {
 		{"apply", "-y", "--plan", "plan.json"},
 		{"apply", "-y", "--engine", "direct"},
 		{"apply", "-y", "--suspend"},
-		{"apply", "-y", "--lock-timeout", "1s"},
 		{"apply", "-y", "--report", "r.json"},
 		{"apply", "-y", "--dry-run=client"},
 		{"apply", "-y", "-A"},
@@ -190,7 +188,7 @@ func TestRefusedFlags(t *testing.T) {
 		wantText(t, r.stderr, "error: ")
 		equal(t, "stdout of "+strings.Join(args, " "), r.stdout, "")
 	}
-	for _, command := range []string{"rerun", "graph", "history", "unlock", "nonsense"} {
+	for _, command := range []string{"rerun", "graph", "nonsense"} {
 		s.run(2, command)
 	}
 	s.absent("ConfigMap/a")
